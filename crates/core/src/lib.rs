@@ -1,0 +1,27 @@
+//! The domain of etcd backups, shared by the agent and the operator.
+//!
+//! Nothing here does I/O, reads a clock or knows Kubernetes: a [`Request`] is what somebody wants,
+//! a [`Manifest`] is what a published set says of itself, a [`Report`] is what one run says of
+//! itself, and a [`Reason`] is the one word that metrics, events and conditions share.
+
+#![forbid(unsafe_code)]
+
+mod facts;
+mod manifest;
+mod owner;
+mod reason;
+mod report;
+mod request;
+mod run_id;
+mod schema;
+mod set_name;
+
+pub use facts::{ClusterFacts, SnapshotFacts, Warning};
+pub use manifest::{FileRole, Manifest, SetFile, Verification};
+pub use owner::{Owner, OwnerKind};
+pub use reason::{Reason, RetryAdvice};
+pub use report::{MAX_REPORT_BYTES, Outcome, PhaseTime, Report, ReportedFile, ReportedSet};
+pub use request::{Destination, Layout, Request, Source};
+pub use run_id::{InvalidRunId, RunId};
+pub use schema::{MANIFEST_SCHEMA, REPORT_SCHEMA, SchemaVersion};
+pub use set_name::{SetName, Stamp};

@@ -1,0 +1,111 @@
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Owner, RunId};
+
+/// Longest part of a set's name that comes from its owner, in bytes.
+const OWNER_PART: usize = 60;
+
+/// A UTC time as cluster-backup.sh writes it in file names: `2021-06-25_190035`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(String);
+
+impl Stamp {
+    /// The stamp of a point in time, in UTC and whole seconds.
+    #[must_use]
+    pub fn new(at: Timestamp) -> Self {
+        Self(at.strftime("%Y-%m-%d_%H%M%S").to_string())
+    }
+
+    /// Name of the snapshot in a set of this stamp.
+    #[must_use]
+    pub fn snapshot_file(&self) -> String {
+        format!("snapshot_{}.db", self.0)
+    }
+
+    /// Name of the static pod resources' archive in a set of this stamp.
+    #[must_use]
+    pub fn static_resources_file(&self) -> String {
+        format!("static_kuberesources_{}.tar.gz", self.0)
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Name of a set's directory: `backup-<owner>-<stamp>-<first 8 of the run id>`.
+///
+/// The name is for people and for `ls`; the manifest inside says whose set it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SetName(String);
+
+impl SetName {
+    /// The name for a new set. Characters of the owner's name that do not belong in a file name
+    /// become `-`.
+    #[must_use]
+    pub fn new(owner: &Owner, stamp: &Stamp, run: &RunId) -> Self {
+        let plain: String = owner
+            .name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' })
+            .take(OWNER_PART)
+            .collect();
+        Self(format!("backup-{plain}-{stamp}-{}", run.short()))
+    }
+
+    /// Reads a directory's name; `None` if no set is ever called so.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let plain = name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_'));
+        (plain && name.starts_with("backup-") && name.len() <= 255).then(|| Self(name.to_owned()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OwnerKind;
+
+    fn name(owner: &str) -> String {
+        let owner = Owner { cluster: None, kind: OwnerKind::Manual, name: owner.into() };
+        let at: Timestamp = "2021-06-25T19:00:35Z".parse().unwrap();
+        SetName::new(&owner, &Stamp::new(at), &"0b8f6f53-5c1b".parse().unwrap()).to_string()
+    }
+
+    #[test]
+    fn names_are_as_cluster_backup_sh_stamps_them() {
+        assert_eq!(name("nightly"), "backup-nightly-2021-06-25_190035-0b8f6f53");
+    }
+
+    #[test]
+    fn an_owner_cannot_leave_its_directory() {
+        assert_eq!(name("../../etc"), "backup-..-..-etc-2021-06-25_190035-0b8f6f53");
+        assert_eq!(name(&"x".repeat(300)).len(), "backup-".len() + 60 + "-2021-06-25_190035-0b8f6f53".len());
+    }
+
+    #[test]
+    fn what_is_not_called_like_a_set_is_not_one() {
+        assert!(SetName::parse("backup-nightly-2021-06-25_190035-0b8f6f53").is_some());
+        for other in ["lost+found", ".etcd-backup", "backup-a/b", "my-backup", ""] {
+            assert!(SetName::parse(other).is_none(), "{other:?}");
+        }
+    }
+}
