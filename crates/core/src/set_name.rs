@@ -42,7 +42,7 @@ impl fmt::Display for Stamp {
 ///
 /// The name is for people and for `ls`; the manifest inside says whose set it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct SetName(String);
 
 impl SetName {
@@ -70,6 +70,20 @@ impl SetName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for SetName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::parse(&name).ok_or_else(|| format!("{name:?} is not the name of a set"))
+    }
+}
+
+impl From<SetName> for String {
+    fn from(name: SetName) -> Self {
+        name.0
     }
 }
 
