@@ -17,7 +17,7 @@ TESTBED := cargo run -q -p etcd-backup-testbed --
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock rust-toolchain.toml
 GO_SOURCES := $(wildcard tests/cluster/*.go tests/cluster/*/*.go) tests/cluster/go.mod tests/cluster/go.sum
 
-.PHONY: help demo demo-down test e2e check generate image bed-clean clean
+.PHONY: help demo demo-down test e2e check generate image tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,8 @@ generate: target/.apt-build ## write the CRDs and their documentation from the R
 	cargo run -q -p etcd-backup-api --example crds -- config/crd docs/api.md
 
 image: target/image.tar ## the container image as a docker-archive: target/image.tar
+
+tools: $(TOOLS)/kube ## the real etcd, kube-apiserver, kubelet and so on for the tests, from their Go modules
 
 clean: ## remove what was built (a running demo first: make demo-down)
 	rm -rf --one-file-system target

@@ -25,12 +25,12 @@ use serde::{Deserialize, Serialize};
     printcolumn = r#"{"name":"Duration","type":"string","priority":1,"jsonPath":".status.duration","description":"From start to completion"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","priority":1,"jsonPath":".status.reason","description":"Why the status is what it is"}"#
 )]
-#[x_kube(validation = Rule::new("self == oldSelf").message("spec is immutable; make another EtcdBackup for another backup"))]
+#[x_kube(validation = Rule::new("self == oldSelf").message("spec is immutable: pvcName and recorded cannot be changed, added or removed; make another EtcdBackup for another backup"))]
 #[serde(rename_all = "camelCase")]
 pub struct EtcdBackupSpec {
     /// Name of the PersistentVolumeClaim, in the operator's backup namespace (openshift-etcd on
     /// OpenShift), that takes the backup.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("pvcName is immutable"))]
     #[x_kube(validation = Rule::new("self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("pvcName must be the name of a PersistentVolumeClaim: lower case letters, digits, '-' and '.'"))]
@@ -38,6 +38,7 @@ pub struct EtcdBackupSpec {
 
     /// Set by the operator only: this object records a run of a schedule and starts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("recorded is immutable"))]
     pub recorded: Option<Recorded>,
 }
 
@@ -95,7 +96,7 @@ pub struct EtcdBackupStatus {
     /// Size of all files of the set, for people, such as `121 MiB`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
-    /// Where the set is: `pvc://<namespace>/<claim>/<directory>`.
+    /// Where the set is: `pvc://namespace/claim/directory`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
     /// Identity of the volume that holds the set.
@@ -227,5 +228,94 @@ impl EtcdBackup {
             source: Source { layout },
             destination: Destination::Pvc { namespace: namespace.to_owned(), name: self.spec.pvc_name.clone() },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const UID: &str = "0b8f6f53-5c1b-4b4e-9c1f-1f5a3e2d7c11";
+
+    fn etcd_backup(uid: &str, spec: serde_json::Value) -> EtcdBackup {
+        serde_json::from_value(json!({
+            "apiVersion": "operator.openshift.io/v1alpha1",
+            "kind": "EtcdBackup",
+            "metadata": {"name": "before-upgrade", "uid": uid},
+            "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_spec_becomes_a_request() {
+        let request = etcd_backup(UID, json!({"pvcName": "etcd-backup-pvc"}))
+            .request("11112222-3333-4444-5555-666677778888", "openshift-etcd", Layout::Kubeadm)
+            .unwrap();
+        let expected = Request {
+            run_id: UID.parse().unwrap(),
+            owner: Owner {
+                cluster: Some("11112222-3333-4444-5555-666677778888".into()),
+                kind: OwnerKind::EtcdBackup,
+                name: "before-upgrade".into(),
+            },
+            source: Source { layout: Layout::Kubeadm },
+            destination: Destination::Pvc { namespace: "openshift-etcd".into(), name: "etcd-backup-pvc".into() },
+        };
+        assert_eq!(request, expected);
+        assert_eq!(request.destination.location("set"), "pvc://openshift-etcd/etcd-backup-pvc/set");
+    }
+
+    #[test]
+    fn what_cannot_become_a_request_says_why() {
+        let record = json!({"pvcName": "p", "recorded": {"backup": "nightly", "runId": UID}});
+        let rows = [
+            (UID, json!({}), "NoVolume", "spec.pvcName is empty"),
+            (UID, json!({"pvcName": ""}), "NoVolume", "in namespace openshift-etcd"),
+            (UID, record, "Record", "Backup \"nightly\""),
+            ("", json!({"pvcName": "p"}), "InvalidUid", "metadata.uid \"\""),
+            ("../../etc", json!({"pvcName": "p"}), "InvalidUid", "metadata.uid \"../../etc\""),
+        ];
+        for (uid, spec, reason, message) in rows {
+            let error = etcd_backup(uid, spec).request("cluster", "openshift-etcd", Layout::OpenShift).unwrap_err();
+            assert_eq!(error.reason(), reason);
+            assert!(error.to_string().contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_status_has_the_names_that_the_columns_and_other_clients_read() {
+        let status = json!({
+            "observedGeneration": 1,
+            "phase": "Completed",
+            "reason": "Published",
+            "jobName": "etcd-backup-before-upgrade-0b8f6f53",
+            "backupJob": {"namespace": "openshift-etcd", "name": "etcd-backup-before-upgrade-0b8f6f53"},
+            "nodeName": "master-0",
+            "startTime": "2026-01-02T03:04:05Z",
+            "completionTime": "2026-01-02T03:04:17Z",
+            "duration": "12s",
+            "files": [{"path": "backup-x/backup.json", "sizeBytes": 2048}],
+            "size": "121 MiB",
+            "location": "pvc://openshift-etcd/etcd-backup-pvc/backup-x",
+            "volumeId": "9d2f9a52-7d55-4b85-a9d3-0fd4c8d0cd42",
+            "snapshot": {
+                "revision": 4711, "sizeBytes": 126_877_728, "sha256": "ab", "totalKeys": 12, "etcdVersion": "3.6.4",
+                "storageVersion": "3.6", "clusterId": "cdf818194e3a8c32", "memberId": "8e9e05c52164694d", "raftTerm": 2,
+            },
+            "clusterVersion": "v1.34.4",
+            "warnings": [{"reason": "KeysBesideData", "message": "keep them apart"}],
+        });
+        let read: EtcdBackupStatus = serde_json::from_value(status.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), status);
+    }
+
+    #[test]
+    fn what_is_unset_is_not_written() {
+        // Server-side apply would own it, and an explicit null is a change for GitOps tools.
+        assert_eq!(serde_json::to_value(EtcdBackupStatus::default()).unwrap(), json!({}));
+        assert_eq!(serde_json::to_value(EtcdBackupSpec::default()).unwrap(), json!({}));
     }
 }

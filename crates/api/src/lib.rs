@@ -9,12 +9,14 @@
 
 mod backup;
 pub mod conditions;
+mod crd;
 mod etcdbackup;
 
 pub use backup::{
     Backup, BackupSpec, BackupStatus, EtcdSpec, Retained, RetentionNumber, RetentionPolicy, RetentionSize,
     RetentionType,
 };
+pub use crd::{SCHEMA_ANNOTATION, SCHEMA_VERSION, crds};
 pub use etcdbackup::{
     BackupFile, BackupJob, EtcdBackup, EtcdBackupSpec, EtcdBackupStatus, InvalidSpec, Recorded, SnapshotStatus,
     StatusWarning,
@@ -22,26 +24,3 @@ pub use etcdbackup::{
 
 /// Field manager of everything the operator applies.
 pub const FIELD_MANAGER: &str = "etcd-backup-operator";
-
-/// Annotation on our CRDs by which the operator knows that the served schema is ours and not
-/// OpenShift's.
-pub const SCHEMA_ANNOTATION: &str = "etcd-backup.io/schema-version";
-
-/// Version of the CRD schema in [`SCHEMA_ANNOTATION`].
-pub const SCHEMA_VERSION: &str = "1";
-
-/// The CRDs as they are installed, with the annotation that marks them as ours.
-#[must_use]
-pub fn crds() -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
-    use kube::CustomResourceExt as _;
-    [EtcdBackup::crd(), Backup::crd()]
-        .into_iter()
-        .map(|mut crd| {
-            crd.metadata
-                .annotations
-                .get_or_insert_default()
-                .insert(SCHEMA_ANNOTATION.to_owned(), SCHEMA_VERSION.to_owned());
-            crd
-        })
-        .collect()
-}
