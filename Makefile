@@ -56,8 +56,8 @@ clean: ## remove what was built (a running demo first: make demo-down)
 # --- what the targets above need -------------------------------------------------------------------------------------------------------
 
 target/image.tar: $(OUT)/etcd-backup $(OUT)/etcd-backup-operator $(wildcard tests/testbed/src/*.rs)
-	$(TESTBED) image --tag $(IMAGE) --out $@ --entrypoint /etcd-backup-operator \
-	  --file $(OUT)/etcd-backup=etcd-backup --file $(OUT)/etcd-backup-operator=etcd-backup-operator
+	$(TESTBED) image --tag $(IMAGE) --out $@ --entrypoint /etcd-backup-operator --user 65532:65532 \
+	  --file $(OUT)/etcd-backup=/etcd-backup --file $(OUT)/etcd-backup-operator=/etcd-backup-operator
 	@echo "measured image image_mb=$$(( ($$(stat -c %s $@) + 999999) / 1000000 ))" | tee -a target/measured.txt
 
 $(OUT)/etcd-backup $(OUT)/etcd-backup-operator &: target/.apt-build $(RUST_SOURCES)
@@ -78,7 +78,7 @@ target/deny/bin/cargo-deny:
 
 # Debian's packages. A target is only made when its commands are there, whoever installed them.
 target/.apt-build: WANT = protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev cc:gcc cmake:cmake
-target/.apt-bed:   WANT = containerd:containerd runc:runc iptables:iptables ip:iproute2 nsenter:util-linux /usr/lib/cni/bridge:containernetworking-plugins
+target/.apt-bed:   WANT = containerd:containerd runc:runc iptables:iptables ip:iproute2 nsenter:util-linux sysctl:procps pgrep:procps /usr/lib/cni/bridge:containernetworking-plugins
 target/.apt-build target/.apt-bed:
 	@mkdir -p target; missing=; \
 	for pair in $(WANT); do command -v "$${pair%%:*}" >/dev/null || [ -e "$${pair%%:*}" ] || missing="$$missing $${pair##*:}"; done; \
