@@ -1,0 +1,237 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use etcd_backup_core::{Owner, OwnerKind, RunId};
+use etcd_backup_etcd::{DEFAULT_LOCAL_ENDPOINT, Limits};
+use jiff::SignedDuration;
+use uuid::Uuid;
+
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::progress::ProgressStyleChoice;
+
+/// Backups of etcd that are proven before they count.
+#[derive(Debug, Parser)]
+#[command(name = "etcd-backup", version, after_help = Exit::table(), propagate_version = true)]
+pub(crate) struct Cli {
+    /// What standard output is: text for people, or JSON
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Take a backup: snapshot and static pod resources, proven on the disk, published as one set
+    #[command(after_help = Exit::table())]
+    Save(Box<SaveArgs>),
+    /// List the sets on a volume
+    #[command(after_help = Exit::table())]
+    List(ListArgs),
+    /// Prove that a snapshot file, a set, or every set on a volume is sound
+    #[command(after_help = Exit::table())]
+    Verify(VerifyArgs),
+    /// Answer what became of a run: its set, verified again, or its report
+    ///
+    /// Success means that the question was answered, whatever the answer is.
+    #[command(after_help = Exit::table())]
+    Inventory(InventoryArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SaveArgs {
+    /// Directory that keeps the sets, such as where a volume is mounted
+    #[arg(value_name = "DIR")]
+    pub(crate) volume: PathBuf,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) etcd: EtcdArgs,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// How progress is shown on standard error
+    #[arg(long, value_enum, default_value_t = ProgressStyleChoice::Auto)]
+    pub(crate) progress: ProgressStyleChoice,
+}
+
+/// Which run it is and whose.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Run")]
+pub(crate) struct RunArgs {
+    /// Identity of this run; a second run with the same one finds the first one's set and makes none [default: a random UUID]
+    #[arg(long, env = "ETCD_BACKUP_RUN_ID", value_name = "UUID")]
+    pub(crate) run_id: Option<RunId>,
+    /// Whose set it becomes: Backup, EtcdBackup or Manual, and a name
+    #[arg(long, value_name = "KIND/NAME", default_value = "Manual/manual", value_parser = parse_owner)]
+    pub(crate) owner: Owner,
+    /// The cluster's identity: uid of the namespace kube-system
+    #[arg(long, value_name = "UID")]
+    pub(crate) cluster: Option<String>,
+    /// This node's name [default: the host's name]
+    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// Also write the report to this file, in place
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report_file: Option<PathBuf>,
+}
+
+/// How etcd is reached.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "etcd")]
+pub(crate) struct EtcdArgs {
+    /// Where to ask for members first; the local one is preferred
+    #[arg(long, value_name = "URL,...", value_delimiter = ',', default_value = DEFAULT_LOCAL_ENDPOINT)]
+    pub(crate) endpoints: Vec<String>,
+    /// Directory of which every file holds one more endpoint: address, host or URL (a mounted ConfigMap)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) endpoints_dir: Option<PathBuf>,
+    /// CA of etcd's servers, PEM [default: where the layout has it]
+    #[arg(long, env = "ETCDCTL_CACERT", value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// Client certificate, PEM [default: where the layout has it]
+    #[arg(long, env = "ETCDCTL_CERT", value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Key of the client certificate, PEM [default: where the layout has it]
+    #[arg(long, env = "ETCDCTL_KEY", value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Save even if there is no quorum to prove that the data is not old; the set is then not verified
+    #[arg(long)]
+    pub(crate) allow_no_quorum: bool,
+}
+
+/// Where the control plane's files are.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Static pod resources")]
+pub(crate) struct SourceArgs {
+    /// How the node lays out its static pods; none makes a set of the snapshot alone, which is not verified
+    #[arg(long, value_enum, default_value_t = LayoutChoice::Auto)]
+    pub(crate) layout: LayoutChoice,
+    /// The node's Kubernetes directory
+    #[arg(long, value_name = "DIR", default_value = "/etc/kubernetes")]
+    pub(crate) kubernetes_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayoutChoice {
+    /// What the Kubernetes directory looks like
+    Auto,
+    /// static-pod-resources/<component>-pod-<revision>
+    Openshift,
+    /// manifests, pki, *.conf
+    Kubeadm,
+    /// No static pod resources
+    None,
+}
+
+/// What bounds a run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// Longest wait for another run on this volume
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+    pub(crate) lock_timeout: Duration,
+    /// Longest time for all of the run after that wait
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = parse_duration)]
+    pub(crate) deadline: Duration,
+    /// Longest time without a byte from etcd
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) progress_timeout: Duration,
+    /// Slowest that the volume may take the stream
+    #[arg(long, value_name = "BYTES/S", default_value_t = Limits::default().sink_floor_bytes_per_second)]
+    pub(crate) min_rate: u64,
+    /// Share of the disk that stays free
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) reserve_percent: u8,
+    /// Warn if the volume is another one than this
+    #[arg(long, value_name = "UUID")]
+    pub(crate) expect_volume: Option<Uuid>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Directory that keeps the sets
+    #[arg(value_name = "DIR")]
+    pub(crate) volume: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// A snapshot file, a set's directory, or a directory that keeps sets
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InventoryArgs {
+    /// Directory that keeps the sets
+    #[arg(value_name = "DIR")]
+    pub(crate) volume: PathBuf,
+    /// The run that is asked for
+    #[arg(long, env = "ETCD_BACKUP_RUN_ID", value_name = "UUID")]
+    pub(crate) run_id: RunId,
+    /// Longest wait for another run on this volume, which may be the one that is asked for
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+    pub(crate) lock_timeout: Duration,
+    /// This node's name [default: the host's name]
+    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// Also write the report to this file, in place
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report_file: Option<PathBuf>,
+}
+
+/// `KIND/NAME`; the cluster comes from its own flag.
+fn parse_owner(text: &str) -> Result<Owner, String> {
+    let (kind, name) = text.split_once('/').ok_or("expected KIND/NAME, such as Manual/before-upgrade")?;
+    let kind = [OwnerKind::Backup, OwnerKind::EtcdBackup, OwnerKind::Manual]
+        .into_iter()
+        .find(|known| known.as_str() == kind)
+        .ok_or("the kind must be Backup, EtcdBackup or Manual")?;
+    if name.is_empty() {
+        return Err("the name must not be empty".to_owned());
+    }
+    Ok(Owner { cluster: None, kind, name: name.to_owned() })
+}
+
+/// `30s`, `10m`, `1h 30m`; more than nothing.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    match Duration::try_from(parsed) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("must be more than nothing, such as 30s or 10m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_owner_is_a_known_kind_and_a_name() {
+        let owner = parse_owner("Backup/nightly").unwrap();
+        assert_eq!((owner.kind, owner.name.as_str()), (OwnerKind::Backup, "nightly"));
+        for wrong in ["nightly", "Backup/", "Restore/x", "backup/x", ""] {
+            assert!(parse_owner(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn durations_are_positive() {
+        assert_eq!(parse_duration("1h 30m").unwrap(), Duration::from_secs(5400));
+        assert_eq!(parse_duration("30s").unwrap(), Duration::from_secs(30));
+        for wrong in ["30", "0s", "-1s", "soon", ""] {
+            assert!(parse_duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

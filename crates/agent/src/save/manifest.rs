@@ -1,0 +1,110 @@
+use etcd_backup_core::{
+    ClusterFacts, FileRole, MANIFEST_SCHEMA, Manifest, Owner, SetFile, SnapshotFacts, Stamp, Verification, Warning,
+};
+use jiff::Timestamp;
+
+use super::attempt::Saved;
+use crate::journal::Journal;
+use crate::proof::{ARCHIVE_CHECK, SNAPSHOT_CHECKS};
+
+/// That the stream ended with etcd's own closing message, and that its hash is the content's.
+const STREAM_CHECK: &str = "stream";
+/// That the snapshot reaches the revision that the cluster was at before it began.
+const FRESHNESS_CHECK: &str = "freshness";
+
+/// What a manifest is made of.
+pub(super) struct Parts<'a> {
+    pub(super) owner: Owner,
+    pub(super) sequence: u64,
+    pub(super) journal: &'a Journal,
+    pub(super) stamp: &'a Stamp,
+    pub(super) saved: Saved,
+    pub(super) archive: Option<SetFile>,
+    pub(super) cluster_version: Option<String>,
+    pub(super) now: Timestamp,
+}
+
+/// The manifest of a set whose files are proven.
+pub(super) fn build(parts: Parts<'_>) -> Manifest {
+    let Parts { owner, sequence, journal, stamp, saved, archive, cluster_version, now } = parts;
+    let mut checks: Vec<&str> = [STREAM_CHECK].into_iter().chain(SNAPSHOT_CHECKS).collect();
+    let mut waived = Vec::new();
+    if saved.required_revision.is_some() { &mut checks } else { &mut waived }.push(FRESHNESS_CHECK);
+    if archive.is_some() { &mut checks } else { &mut waived }.push(ARCHIVE_CHECK);
+    let snapshot = facts(&saved);
+    let file = SetFile {
+        role: FileRole::Snapshot,
+        name: stamp.snapshot_file(),
+        size_bytes: snapshot.size_bytes,
+        sha256: snapshot.sha256.clone(),
+    };
+    Manifest {
+        schema_version: MANIFEST_SCHEMA,
+        owner,
+        run_id: journal.run_id().clone(),
+        sequence,
+        start_time: journal.start_time(),
+        completion_time: now,
+        node: journal.node().to_owned(),
+        files: [file].into_iter().chain(archive).collect(),
+        snapshot,
+        cluster: ClusterFacts { version: cluster_version },
+        warnings: journal.warnings().to_vec(),
+        verification: Verification {
+            by: concat!("etcd-backup ", env!("CARGO_PKG_VERSION")).to_owned(),
+            time: now,
+            checks: checks.into_iter().map(str::to_owned).collect(),
+            waived: waived.into_iter().map(str::to_owned).collect(),
+        },
+    }
+}
+
+fn facts(saved: &Saved) -> SnapshotFacts {
+    let Saved { candidate, required_revision, description } = saved;
+    SnapshotFacts {
+        revision: description.current_revision(),
+        required_revision: *required_revision,
+        size_bytes: description.file_bytes,
+        sha256: description.sha256.clone(),
+        total_keys: Some(description.total_keys),
+        etcd_version: Some(candidate.status.version.clone()),
+        storage_version: description.storage_version.clone(),
+        cluster_id: format!("{:x}", candidate.cluster_id),
+        member_id: format!("{:x}", candidate.member_id),
+        member_name: Some(candidate.name.clone()),
+        raft_term: candidate.status.raft_term,
+    }
+}
+
+/// What to say of encrypted values and the keys to them.
+pub(super) fn encryption_warning(encrypted_values: u64, encryption_config: bool) -> Option<Warning> {
+    if encrypted_values == 0 {
+        return None;
+    }
+    Some(if encryption_config {
+        let message = "the snapshot holds encrypted values, and the archive beside it the keys to them: keep the two files apart, or protect the set like the keys";
+        Warning::new("KeysBesideData", message)
+    } else {
+        let message = format!(
+            "the snapshot holds {encrypted_values} encrypted values, and kube-apiserver's encryption configuration is not in the archive: without a copy of its keys kept elsewhere these values are lost"
+        );
+        Warning::new("EncryptionKeysNotInSet", message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encrypted_values_are_warned_of_with_or_without_their_keys() {
+        for (values, config, reason) in [
+            (0, false, None),
+            (0, true, None),
+            (7, false, Some("EncryptionKeysNotInSet")),
+            (7, true, Some("KeysBesideData")),
+        ] {
+            assert_eq!(encryption_warning(values, config).map(|warning| warning.reason).as_deref(), reason);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `etcd-backup verify`: a full read of a snapshot file, a set, or every set on a volume.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use etcd_backup_core::{FileRole, Manifest, Reason};
+use etcd_backup_snapshot::Description;
+use etcd_backup_store::{SetState, StoreError, Volume, look};
+use serde::Serialize;
+
+use crate::cli::VerifyArgs;
+use crate::exit::Exit;
+use crate::output::{Output, print, print_json};
+use crate::proof::{self, ARCHIVE_CHECK, ProofError, SNAPSHOT_CHECKS};
+
+/// What was found of one file or set.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Finding {
+    path: PathBuf,
+    verdict: Verdict,
+    /// What passed.
+    checks: Vec<&'static str>,
+    /// The check that did not, in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<String>,
+    /// Why not, for people; or what to know of a sound one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot: Option<Box<Description>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Sound,
+    /// Proven not to be what it should be.
+    Damaged,
+    /// Nothing is concluded.
+    Unreadable,
+    /// Not a set.
+    Foreign,
+}
+
+impl Finding {
+    fn sound(path: &Path, description: Description, archive: bool, message: Option<String>) -> Self {
+        let checks = SNAPSHOT_CHECKS.into_iter().chain(archive.then_some(ARCHIVE_CHECK)).collect();
+        let snapshot = Some(Box::new(description));
+        Self { path: path.to_owned(), verdict: Verdict::Sound, checks, failed: None, message, snapshot }
+    }
+
+    fn not_sound(path: &Path, verdict: Verdict, failed: &str, message: String) -> Self {
+        let failed = Some(failed.to_owned());
+        Self { path: path.to_owned(), verdict, checks: Vec::new(), failed, message: Some(message), snapshot: None }
+    }
+
+    fn disproven(path: &Path, error: &ProofError) -> Self {
+        let verdict = match error.reason() {
+            Reason::VolumeIo => Verdict::Unreadable,
+            _ => Verdict::Damaged,
+        };
+        Self::not_sound(path, verdict, error.check(), error.to_string())
+    }
+
+    fn refused(path: &Path, error: &StoreError) -> Self {
+        Self::not_sound(path, Verdict::Unreadable, error.reason().as_str(), error.to_string())
+    }
+
+    fn text(&self) -> String {
+        let path = self.path.display();
+        let message = self.message.as_deref();
+        match (self.verdict, &self.snapshot) {
+            (Verdict::Sound, Some(found)) => {
+                let line = format!(
+                    "sound: {path}: revision {}, {} keys, {} bytes; proven: {}",
+                    found.current_revision(),
+                    found.total_keys,
+                    found.file_bytes,
+                    self.checks.join(", ")
+                );
+                message.map_or_else(|| line.clone(), |message| format!("{line}; {message}"))
+            }
+            (Verdict::Sound, None) => format!("sound: {path}"),
+            (Verdict::Damaged, _) => format!("DAMAGED ({}): {}", self.failed_check(), message.unwrap_or("")),
+            (Verdict::Unreadable, _) => format!("unreadable ({}): {}", self.failed_check(), message.unwrap_or("")),
+            (Verdict::Foreign, _) => format!("no set: {path}: {}", message.unwrap_or("")),
+        }
+    }
+
+    fn failed_check(&self) -> &str {
+        self.failed.as_deref().unwrap_or("-")
+    }
+}
+
+pub(crate) fn run(args: &VerifyArgs, output: Output) -> Exit {
+    // Each finding is told when it is there: a volume may take hours.
+    let findings = examine(&args.path, |finding| {
+        if output == Output::Text {
+            print(&finding.text());
+        }
+    });
+    if output == Output::Json {
+        print_json(&findings);
+    }
+    exit(&findings)
+}
+
+/// What is not a set is told, but says nothing against the volume; that there is nothing at all does.
+fn exit(findings: &[Finding]) -> Exit {
+    let any = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
+    if any(Verdict::Damaged) {
+        Exit::Damaged
+    } else if any(Verdict::Sound) && !any(Verdict::Unreadable) {
+        Exit::Success
+    } else {
+        Exit::Failed
+    }
+}
+
+fn examine(path: &Path, mut tell: impl FnMut(&Finding)) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut add = |finding: Finding| {
+        tell(&finding);
+        findings.push(finding);
+    };
+    match fs::metadata(path) {
+        Err(source) => add(Finding::disproven(path, &ProofError::Read { path: path.to_owned(), source })),
+        Ok(metadata) if metadata.is_file() => add(snapshot_file(path)),
+        Ok(metadata) if !metadata.is_dir() => {
+            let message = format!("{} is neither a file nor a directory", path.display());
+            add(Finding::not_sound(path, Verdict::Unreadable, "ReadFailed", message));
+        }
+        Ok(_) if path.join(Manifest::FILE).exists() => match look(path) {
+            Ok(state) => add(set(path, state)),
+            Err(error) => add(Finding::refused(path, &error)),
+        },
+        Ok(_) => match Volume::open(path).and_then(|volume| volume.sets()) {
+            Ok(sets) if sets.is_empty() => {
+                let message = format!("{} holds no set and is none; is the volume mounted there?", path.display());
+                add(Finding::not_sound(path, Verdict::Unreadable, "NoSets", message));
+            }
+            Ok(sets) => sets.into_iter().for_each(|found| add(set(&found.path, found.state))),
+            Err(error) => add(Finding::refused(path, &error)),
+        },
+    }
+    findings
+}
+
+fn snapshot_file(path: &Path) -> Finding {
+    let opened = File::open(path).map_err(|source| ProofError::Read { path: path.to_owned(), source });
+    match opened.and_then(|file| proof::snapshot(path, &file)) {
+        Ok(description) => Finding::sound(path, description, false, None),
+        Err(error) => Finding::disproven(path, &error),
+    }
+}
+
+fn set(path: &Path, state: SetState) -> Finding {
+    let manifest = match state {
+        SetState::Consistent { manifest, .. } => manifest,
+        SetState::Damaged { damage, .. } => {
+            return Finding::not_sound(path, Verdict::Damaged, "Differs", StoreError::from(damage).to_string());
+        }
+        SetState::Unreadable { why, .. } => {
+            let message = format!("{}: {why}", path.display());
+            return Finding::not_sound(path, Verdict::Unreadable, "ReadFailed", message);
+        }
+        SetState::Foreign { why } => return Finding::not_sound(path, Verdict::Foreign, "Foreign", why),
+    };
+    match proof::set(path, &manifest) {
+        Ok(description) => {
+            let waived = &manifest.verification.waived;
+            let message =
+                (!waived.is_empty()).then(|| format!("when it was made these were waived: {}", waived.join(", ")));
+            let archive = manifest.file(FileRole::StaticResources).is_some();
+            Finding::sound(path, description, archive, message)
+        }
+        Err(error) => Finding::disproven(path, &error),
+    }
+}

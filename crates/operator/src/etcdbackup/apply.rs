@@ -1,0 +1,142 @@
+//! All writes of a reconcile: the step's, then the status, then the event.
+
+use etcd_backup_api::{EtcdBackup, EtcdBackupStatus, FIELD_MANAGER};
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Resource as _, ResourceExt as _};
+use serde_json::json;
+
+use super::decision::{Decision, Observed, Step, Verdict};
+use super::job_state::JobState;
+use super::reason::StatusReason;
+use super::volume::Obstacle;
+use super::{Context, Error, build, events, names, status};
+
+/// What became of a Job's creation.
+enum Created {
+    /// It is there and ours.
+    Ours,
+    /// One of its name is there and is somebody else's.
+    Foreign,
+    /// The API server will not have it.
+    Refused(String),
+}
+
+/// Does what was decided. Each write is such that doing it twice is doing it once.
+pub(crate) async fn apply(
+    context: &Context,
+    seen: &Observed,
+    decision: &Decision,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let namespace = &context.config.backup_namespace;
+    let mut verdict = decision.verdict.clone();
+    let mut next = status::next(seen, namespace, &verdict, now);
+    let mut current = seen.backup.clone();
+    match (&decision.step, &seen.request) {
+        (Step::CreateSave, Ok(request)) => {
+            // Named before it is created: whatever happens in between, the Job is found again.
+            next.job_name = Some(seen.job_name.clone());
+            current = write_status(context, current, &next).await?;
+            let job = build::save_job(&seen.backup, request, &seen.job_name, &context.config);
+            match create(context, &seen.backup, &job).await? {
+                Created::Ours => {
+                    next.backup_job = Some(status::job_reference(namespace, &seen.job_name));
+                }
+                Created::Foreign => verdict = Verdict::name_taken(&seen.job_name),
+                Created::Refused(message) => {
+                    let message = format!("the API server refuses Job {}: {message}", seen.job_name);
+                    verdict = Verdict::Pending(Obstacle::new(StatusReason::JobRefused, message));
+                }
+            }
+        }
+        (Step::CreateInventory, Ok(request)) => {
+            let name = names::inventory_job_name(&seen.job_name);
+            let job = build::inventory_job(&seen.backup, request, &name, &context.config);
+            if let Created::Refused(message) = create(context, &seen.backup, &job).await? {
+                let message = format!(
+                    "the volume cannot be asked what became of the run, the API server refuses Job {name}: {message}"
+                );
+                let state = Obstacle::new(StatusReason::InventoryFailed, message);
+                verdict = Verdict::Running { state, pod: None };
+            }
+        }
+        (Step::DeleteSave, _) => delete(context, &seen.job_name).await?,
+        (Step::DeleteInventory, _) => delete(context, &names::inventory_job_name(&seen.job_name)).await?,
+        (Step::ForceDelete(pods), _) => force_delete(context, pods).await?,
+        (Step::Wait | Step::CreateSave | Step::CreateInventory, _) => {}
+    }
+    if verdict != decision.verdict {
+        next = status::next(&Observed { backup: current.clone(), ..seen.clone() }, namespace, &verdict, now);
+    }
+    write_status(context, current, &next).await?;
+    events::publish(context, &seen.backup, &verdict).await;
+    Ok(())
+}
+
+async fn create(context: &Context, backup: &EtcdBackup, job: &Job) -> Result<Created, Error> {
+    let name = job.name_any();
+    let what = format!("Job {name}");
+    match context
+        .jobs
+        .create(&PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }, job)
+        .await
+    {
+        Ok(_) => {
+            tracing::info!(etcdbackup = backup.name_any(), job = name, "created the Job");
+            Ok(Created::Ours)
+        }
+        Err(kube::Error::Api(answer)) if answer.code == 409 && answer.reason == "AlreadyExists" => {
+            let found = context.jobs.get_opt(&name).await.map_err(Error::read(what))?;
+            let owner = backup.uid().unwrap_or_default();
+            let state = JobState::new(found.as_ref(), &owner, context.config.limits.job_deadline());
+            Ok(if state.is_ours() { Created::Ours } else { Created::Foreign })
+        }
+        Err(kube::Error::Api(answer)) if [403, 404, 422].contains(&answer.code) => Ok(Created::Refused(answer.message)),
+        Err(source) => Err(Error::Write { what, source }),
+    }
+}
+
+async fn delete(context: &Context, job: &str) -> Result<(), Error> {
+    match context.jobs.delete(job, &DeleteParams::background()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
+        Err(source) => Err(Error::Write { what: format!("the deletion of Job {job}"), source }),
+    }
+}
+
+async fn force_delete(context: &Context, pods: &[String]) -> Result<(), Error> {
+    for pod in pods {
+        match context.pods.delete(pod, &DeleteParams::default().grace_period(0)).await {
+            Ok(_) => tracing::warn!(pod, "force-deleted a pod whose node is lost"),
+            Err(kube::Error::Api(answer)) if answer.code == 404 => {}
+            Err(source) => return Err(Error::Write { what: format!("the deletion of Pod {pod}"), source }),
+        }
+    }
+    Ok(())
+}
+
+/// Writes the status if it differs, and gives the object with it. The uid is in the patch, so that
+/// another object of the same name is not touched.
+async fn write_status(context: &Context, backup: EtcdBackup, next: &EtcdBackupStatus) -> Result<EtcdBackup, Error> {
+    if backup.status.as_ref() == Some(next) {
+        return Ok(backup);
+    }
+    let written = EtcdBackup { status: Some(next.clone()), ..backup };
+    let name = written.name_any();
+    let patch = json!({
+        "apiVersion": EtcdBackup::api_version(&()), "kind": EtcdBackup::kind(&()),
+        "metadata": {"name": name, "uid": written.uid()}, "status": next,
+    });
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    match context.backups.patch_status(&name, &parameters, &Patch::Apply(patch)).await {
+        Ok(_) => {
+            tracing::info!(etcdbackup = name, phase = next.phase, reason = next.reason, "wrote the status");
+            Ok(written)
+        }
+        // Deleted, or deleted and made anew: its status is nobody's business any more.
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(written),
+        Err(source) => Err(Error::Write { what: format!("the status of EtcdBackup {name}"), source }),
+    }
+}

@@ -1,0 +1,63 @@
+//! Runs the scenarios in real clusters: `make e2e`, or `make e2e ARGS="two-at-once"` for what matches.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use etcd_backup_e2e::scenarios::{ALL, Scenario};
+use etcd_backup_e2e::{Bed, fill};
+use etcd_backup_testbed::Cluster;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [verb, megabytes] = args.as_slice()
+        && verb == fill::VERB
+    {
+        return finish(megabytes.parse().context("a number of megabytes").and_then(fill::run).map(|()| 0));
+    }
+    let chosen = ALL.iter().filter(|scenario| args.is_empty() || args.iter().any(|arg| scenario.name == *arg));
+    let (one, three): (Vec<_>, Vec<_>) = chosen.partition(|scenario| scenario.nodes == 1);
+    finish(run(1, &one).and_then(|failed| Ok(failed + run(3, &three)?)))
+}
+
+/// Runs scenarios in one cluster; returns how many failed.
+fn run(nodes: usize, scenarios: &[&Scenario]) -> Result<usize> {
+    if scenarios.is_empty() {
+        return Ok(0);
+    }
+    let began = Instant::now();
+    let bed = Bed::up("e2e", nodes)?;
+    println!("cluster of {nodes} node(s) with the operator ready in {:.1} s", began.elapsed().as_secs_f64());
+    let mut failed = 0;
+    for scenario in scenarios {
+        println!("-- {}", scenario.name);
+        let began = Instant::now();
+        let result = (scenario.run)(&bed);
+        let seconds = began.elapsed().as_secs_f64();
+        match result {
+            Ok(()) => println!("ok {} ({seconds:.1} s)", scenario.name),
+            Err(error) => {
+                failed += 1;
+                println!("FAILED {} ({seconds:.1} s): {error:#}\n{}", scenario.name, bed.diagnosis());
+            }
+        }
+    }
+    println!("{} of {} scenarios passed", scenarios.len() - failed, scenarios.len());
+    let dir = bed.cluster.dir().to_owned();
+    drop(bed);
+    Cluster::down(&dir)?;
+    Ok(failed)
+}
+
+fn finish(result: Result<usize>) -> ExitCode {
+    match result {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The processes of a bed's pods, as the host sees them.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use etcd_backup_testbed::Cluster;
+
+/// A process of a pod in the bed, by its id on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process(pub u32);
+
+/// The processes of the bed whose command line begins with the given words.
+#[must_use]
+pub fn find(cluster: &Cluster, command: &[&str]) -> Vec<Process> {
+    let mine = format!("/ebt-{}-", cluster.dir().file_name().unwrap_or_default().to_string_lossy());
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid: &u32| {
+            let file = |name| fs::read(Path::new("/proc").join(pid.to_string()).join(name)).unwrap_or_default();
+            let line = file("cmdline");
+            let words: Vec<&[u8]> = line.split(|&c| c == 0).collect();
+            words.iter().zip(command).filter(|(word, wanted)| **word == wanted.as_bytes()).count() == command.len()
+                && String::from_utf8_lossy(&file("cgroup")).contains(&mine)
+        })
+        .map(Process)
+        .collect()
+}
+
+impl Process {
+    /// Kills it with SIGKILL. A process that has ended already is fine.
+    ///
+    /// # Errors
+    /// If there is no `kill` command.
+    pub fn kill(self) -> Result<()> {
+        std::process::Command::new("kill")
+            .args(["-9", &self.0.to_string()])
+            .stderr(std::process::Stdio::null())
+            .status()
+            .context("run kill")?;
+        Ok(())
+    }
+
+    /// A figure from `/proc/<pid>/status` in bytes, such as `VmRSS` or `VmHWM` (its peak).
+    ///
+    /// # Errors
+    /// If the process has ended or the kernel does not tell.
+    pub fn memory(self, field: &str) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0))?;
+        for line in status.lines() {
+            if let Some(value) = line.strip_prefix(field).and_then(|rest| rest.strip_prefix(':')) {
+                let kib: u64 = value.trim().trim_end_matches(" kB").parse()?;
+                return Ok(kib * 1024);
+            }
+        }
+        bail!("process {} has no {field}", self.0)
+    }
+}
