@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::progress::ProgressStyleChoice;
+use crate::progress::ProgressMode;
 
 /// Backups of etcd that are proven before they count.
 #[derive(Debug, Parser)]
@@ -54,8 +54,8 @@ pub(crate) struct SaveArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     /// How progress is shown on standard error
-    #[arg(long, value_enum, default_value_t = ProgressStyleChoice::Auto)]
-    pub(crate) progress: ProgressStyleChoice,
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, help_heading = "Options")]
+    pub(crate) progress: ProgressMode,
 }
 
 /// Which run it is and whose.

@@ -9,7 +9,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProgressStyleChoice {
+pub(crate) enum ProgressMode {
     /// A bar on a terminal, else log lines
     Auto,
     /// A bar on standard error
@@ -29,13 +29,13 @@ pub(crate) enum Progress {
 }
 
 impl Progress {
-    pub(crate) fn start(choice: ProgressStyleChoice, phase: &'static str, total: u64) -> Self {
+    pub(crate) fn start(choice: ProgressMode, phase: &'static str, total: u64) -> Self {
         let terminal = io::stderr().is_terminal();
         match choice {
-            ProgressStyleChoice::None => Self::None,
-            ProgressStyleChoice::Bar => Self::bar(phase, total),
-            ProgressStyleChoice::Auto if terminal => Self::bar(phase, total),
-            ProgressStyleChoice::Auto | ProgressStyleChoice::Log => {
+            ProgressMode::None => Self::None,
+            ProgressMode::Bar => Self::bar(phase, total),
+            ProgressMode::Auto if terminal => Self::bar(phase, total),
+            ProgressMode::Auto | ProgressMode::Log => {
                 let now = Instant::now();
                 Self::Log { phase, total, started: now, last: now }
             }

@@ -101,10 +101,10 @@ fn usual_tls_files(layout: Layout, kubernetes_dir: &Path, node: &str) -> TlsFile
         Layout::OpenShift => {
             let certs = kubernetes_dir.join("static-pod-resources/etcd-certs");
             let bundle = certs.join("configmaps/etcd-all-bundles/server-ca-bundle.crt");
-            let before_4_17 = certs.join("configmaps/etcd-serving-ca/ca-bundle.crt");
+            let formerly = certs.join("configmaps/etcd-serving-ca/ca-bundle.crt");
             let peer = certs.join("secrets/etcd-all-certs");
             TlsFiles {
-                ca: if bundle.exists() { bundle } else { before_4_17 },
+                ca: if bundle.exists() { bundle } else { formerly },
                 cert: peer.join(format!("etcd-peer-{node}.crt")),
                 key: peer.join(format!("etcd-peer-{node}.key")),
             }

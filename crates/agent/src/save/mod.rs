@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use crate::cli::{LayoutChoice, SaveArgs};
 use crate::journal::{Journal, host_name};
 use crate::lock::lock_volume;
-use crate::progress::ProgressStyleChoice;
+use crate::progress::ProgressMode;
 use crate::proof;
 use crate::static_resources::{Collected, collect, detect_layout};
 use crate::stop::Stop;
@@ -30,7 +30,7 @@ struct Context<'a> {
     limits: Limits,
     quorum: Quorum,
     reserve_percent: u8,
-    progress: ProgressStyleChoice,
+    progress: ProgressMode,
 }
 
 /// Takes a backup. Whatever happens, the report tells it; it is on the volume too if the lock was had.

@@ -12,9 +12,10 @@ use etcd_backup_operator::config::Config;
 use etcd_backup_testbed::{ApiServer, Kubectl as _};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolumeClaim, Pod};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
@@ -75,8 +76,9 @@ impl Bed {
         let server = tokio::task::spawn_blocking(api_server).await.unwrap();
         let namespace = format!("test-{test}");
         let client = client(server, None).await;
+        let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
         for crd in etcd_backup_api::crds() {
-            apply(&Api::all(client.clone()), serde_json::to_value(crd).unwrap()).await;
+            apply(&crds, serde_json::to_value(crd).unwrap()).await;
         }
         let bed = Self {
             backups: Api::all(client.clone()),

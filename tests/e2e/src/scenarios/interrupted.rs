@@ -136,9 +136,10 @@ pub(super) fn deadline_passed(bed: &Bed) -> Result<()> {
     bed.wait_for("deadline", "Running", None, SOON)?;
     let job = job(bed, "deadline")?;
     bed.kubectl(&["-n", NAMESPACE, "patch", "job", name(&job)?, "-p", r#"{"spec":{"activeDeadlineSeconds":1}}"#])?;
+    until("Kubernetes to end the Job", SOON, || Ok(bed.savers().is_empty()))?;
+    lock.release()?;
     let object = bed.wait_for("deadline", "Failed", Some("DeadlineExceeded"), RETRIED)?;
     println!("  {}", object["status"]["reason"]);
-    lock.release()?;
     ensure!(bed::sets_of(&volume, &bed.uid("deadline")?)?.is_empty(), "Failed, but there is a set");
     leftovers_are_swept(bed, &volume, "deadline")
 }
