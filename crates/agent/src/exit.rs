@@ -87,6 +87,7 @@ mod tests {
             (Reason::StreamBroken, 1),
             (Reason::DeadlineExceeded, 1),
             (Reason::SnapshotStale, 1),
+            (Reason::StaticResourcesChanging, 1),
             (Reason::Internal, 1),
             (Reason::SnapshotInvalid, 3),
             (Reason::ArchiveInvalid, 3),

@@ -22,6 +22,8 @@ pub enum Reason {
     NoSpace,
     /// Static pod resources are missing or cannot be read.
     StaticResources,
+    /// Static pod resources kept changing while they were read: a rollout is under way.
+    StaticResourcesChanging,
     /// TLS files are missing, unreadable or refused.
     Tls,
     /// etcd refused the client's identity.
@@ -81,6 +83,7 @@ impl Reason {
             Self::VolumeIo => "VolumeIo",
             Self::NoSpace => "NoSpace",
             Self::StaticResources => "StaticResources",
+            Self::StaticResourcesChanging => "StaticResourcesChanging",
             Self::Tls => "Tls",
             Self::PermissionDenied => "PermissionDenied",
             Self::NoMember => "NoMember",

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backup;
 pub mod config;
 mod endpoints;
 mod etcdbackup;
@@ -65,10 +66,11 @@ pub async fn run(
     };
     let became_ready = announce(stores.clone(), ready.clone());
     let health = health::serve(listener, metrics.clone(), ready);
-    let controller =
-        etcdbackup::run(Context::new(client, config, stores, metrics), triggers.take_until(shutdown.boxed()));
+    let shutdown = shutdown.boxed().shared();
+    let schedules = backup::run(client.clone(), shutdown.clone());
+    let controller = etcdbackup::run(Context::new(client, config, stores, metrics), triggers.take_until(shutdown));
     tokio::select! {
-        () = controller => Ok(()),
+        ((), ()) = async { tokio::join!(controller, schedules) } => Ok(()),
         result = health => result.map_err(Error::Health),
         () = async { tokio::join!(endpoints, became_ready); std::future::pending::<()>().await } => Ok(()),
     }

@@ -1,5 +1,6 @@
 //! Binary `etcd-backup-operator`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,9 +37,13 @@ async fn start(config: Config) -> Result<(), Box<dyn std::error::Error>> {
 
 fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match format {
-        LogFormat::Json => log.json().init(),
+        // One flat object a line; the spans of kube's runtime only say again which object it is about.
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
         LogFormat::Text => log.init(),
     }
 }

@@ -1,17 +1,19 @@
 //! The EtcdBackup controller against a real API server, with the RBAC that we ship.
 
+#![allow(clippy::unwrap_used, reason = "clippy knows only functions marked #[test] as tests, not what they call")]
+
 mod bed;
 
 use std::time::Duration;
 
-use etcd_backup_api::conditions;
+use etcd_backup_api::{Backup, conditions};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Resource as _, ResourceExt as _};
 use serde_json::json;
 
-use crate::bed::{Bed, apply, eventually, report, write_status};
+use crate::bed::{Bed, eventually, report, write_status};
 
 #[tokio::test]
 async fn from_apply_to_completed() {
@@ -348,5 +350,22 @@ async fn etcds_endpoints_follow_the_nodes() {
     nodes.delete("master-1", &DeleteParams::default()).await.unwrap();
     eventually("it follows back", || async { keys().await == ["master-0"] }).await;
     operator.stop().await;
-    let _ = apply(&nodes, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "master-0"}})).await;
+}
+
+#[tokio::test]
+async fn a_schedule_says_that_it_is_not_run() {
+    let bed = Bed::new("schedule").await;
+    let operator = bed.operator(&[]).await;
+    let nightly = json!({
+        "apiVersion": "config.openshift.io/v1alpha1", "kind": "Backup", "metadata": {"name": "not-run"},
+        "spec": {"etcd": {"schedule": "20 4 * * *", "pvcName": "claim"}},
+    });
+    let backups: Api<Backup> = Api::all(bed.client.clone());
+    backups.create(&PostParams::default(), &serde_json::from_value(nightly).unwrap()).await.unwrap();
+    bed.kubectl(&["wait", "--for=condition=Stalled", "--timeout=20s", "backup.config.openshift.io/not-run"]);
+    let status = backups.get("not-run").await.unwrap().status.unwrap();
+    let ready = conditions::get(&status.conditions, "Ready").unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "NotSupported"));
+    assert!(ready.message.contains("no backup is made"), "{}", ready.message);
+    operator.stop().await;
 }

@@ -108,6 +108,7 @@ impl StaticResourcesError {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Reason::NoSpace,
                 _ => Reason::VolumeIo,
             },
+            Self::Changing { .. } => Reason::StaticResourcesChanging,
             _ => Reason::StaticResources,
         }
     }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use etcd_backup_api::{EtcdBackup, FIELD_MANAGER};
+use etcd_backup_api::{EtcdBackup, EtcdBackupStatus, FIELD_MANAGER};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::batch::v1::Job;
@@ -68,7 +68,7 @@ pub(crate) fn watch(
     let of_ours = watcher::Config::default().labels(&format!("{}={FIELD_MANAGER}", names::MANAGED_BY_LABEL));
     let all = watcher::Config::default().page_size(100);
     let watches = [
-        triggers(&backups, stored(Api::all(client.clone()), all.clone(), backup_writer, |_| ()), neighbours),
+        triggers(&backups, stored(Api::all(client.clone()), all.clone(), backup_writer, slim), neighbours),
         triggers(&backups, watcher(jobs, of_ours.clone()), owner),
         triggers(&backups, watcher(pods, of_ours), labelled),
         triggers(
@@ -89,6 +89,20 @@ pub(crate) fn watch(
         }),
     ];
     (stores, stream::select_all(watches).boxed())
+}
+
+/// Drops what nobody reads of a finished EtcdBackup: there may be thousands of them.
+fn slim(guarded: &mut Guarded) {
+    let Ok(backup) = &mut guarded.0 else { return };
+    backup.annotations_mut().clear();
+    if let Some(status) = backup.status.take_if(|status| status::is_final(status)) {
+        let mut conditions = status.conditions;
+        conditions
+            .retain(|condition| condition.status == "True" && ["Completed", "Failed"].contains(&&*condition.type_));
+        conditions.iter_mut().for_each(|condition| condition.message.clear());
+        let completion_time = status.completion_time;
+        backup.status = Some(EtcdBackupStatus { conditions, completion_time, ..EtcdBackupStatus::default() });
+    }
 }
 
 /// A watch whose objects are kept, without what nobody reads.
@@ -116,15 +130,15 @@ fn triggers<K>(
     concerned: impl Fn(&Store<Guarded>, &K) -> Vec<ObjectRef<Guarded>> + Send + 'static,
 ) -> BoxStream<'static, Trigger>
 where
-    K: Resource + Send + 'static,
+    K: Resource<DynamicType = ()> + Send + 'static,
 {
     let backups = backups.clone();
     let concerned = move |event| match event {
         Ok(Event::Apply(object) | Event::Delete(object)) => concerned(&backups, &object),
-        Ok(Event::InitDone) => unfinished(&backups),
+        Ok(Event::InitDone) => [unfinished(&backups), unreadable(&backups)].concat(),
         Ok(Event::Init | Event::InitApply(_)) => Vec::new(),
         Err(error) => {
-            tracing::warn!(kind = std::any::type_name::<K>(), %error, "a watch broke; it is started again");
+            tracing::warn!(kind = %K::kind(&()), %error, "a watch broke; it is started again");
             Vec::new()
         }
     };
@@ -161,6 +175,12 @@ fn on_claim_named(backups: &Store<Guarded>, claim: &str) -> Vec<ObjectRef<Guarde
 
 fn unfinished(backups: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
     select(backups, |_| true)
+}
+
+/// What cannot be read, so that it is told of once after each start.
+fn unreadable(backups: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
+    let found = backups.state_filter(|guarded| guarded.0.is_err());
+    found.iter().map(|found| ObjectRef::from_obj(found.as_ref())).collect()
 }
 
 /// The unfinished EtcdBackups that meet a condition.

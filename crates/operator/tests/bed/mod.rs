@@ -88,10 +88,13 @@ impl Bed {
             namespace,
             _turn: turn,
         };
-        eventually("the CRDs are served", || async { bed.backups.list(&ListParams::default()).await.is_ok() }).await;
-        bed.backups.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+        eventually("the CRDs are served", || async { bed.backups.list_metadata(&ListParams::default()).await.is_ok() })
+            .await;
+        for left in bed.backups.list_metadata(&ListParams::default()).await.unwrap() {
+            bed.kubectl(&["delete", "etcdbackup", &left.name_any()]);
+        }
         eventually("no EtcdBackup is left", || async {
-            bed.backups.list(&ListParams::default()).await.unwrap().items.is_empty()
+            bed.backups.list_metadata(&ListParams::default()).await.unwrap().items.is_empty()
         })
         .await;
         let namespaces: Api<Namespace> = Api::all(bed.client.clone());
@@ -195,7 +198,6 @@ impl Bed {
         let name = format!("{job}-abcde");
         let mut spec = template.spec.unwrap();
         spec.node_name = Some("master-0".into());
-        // Admission resolves it, and there is no controller that would have made the class.
         let mut pod = Pod { spec: Some(spec), ..Pod::default() };
         pod.metadata.name = Some(name.clone());
         pod.metadata.labels = template.metadata.unwrap().labels;
@@ -291,7 +293,7 @@ fn said(status: &EtcdBackupStatus) -> String {
     format!("{}/{}", status.phase.as_deref().unwrap_or_default(), status.reason.as_deref().unwrap_or_default())
 }
 
-pub(crate) async fn apply<K: Clone + DeserializeOwned + Debug>(api: &Api<K>, object: Value) -> K {
+async fn apply<K: Clone + DeserializeOwned + Debug>(api: &Api<K>, object: Value) -> K {
     let name = object["metadata"]["name"].as_str().unwrap().to_owned();
     api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(object)).await.unwrap()
 }

@@ -6,6 +6,7 @@ mod happy;
 mod interrupted;
 mod killed;
 mod node_lost;
+mod openshift;
 
 use std::fs::File;
 use std::path::Path;
@@ -48,6 +49,8 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "upgrade", nodes: 1, run: interrupted::operator_upgraded },
     Scenario { name: "kill-operator", nodes: 1, run: killed::operator },
     Scenario { name: "kill-agent", nodes: 1, run: killed::agent },
+    // The last with one node: it changes how the node is laid out.
+    Scenario { name: "openshift", nodes: 1, run: openshift::live_revisions },
     Scenario { name: "node-lost", nodes: 3, run: node_lost::node_lost },
 ];
 

@@ -1,3 +1,4 @@
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use etcd_backup_api::{BackupJob, EtcdBackup, EtcdBackupSpec, EtcdBackupStatus, conditions};
@@ -197,8 +198,8 @@ fn while_the_job_starts() {
         (job(&[]), 0, "Wait Pending/Starting until 1"),
         (job(&[]), 1, "Wait Pending/PodNotCreated until 29"),
         (job(&[]), 29, "DeleteSave Failed/PodNotCreated"),
-        (job(&[starting.clone()]), 0, "Wait Pending/Starting until 1"),
-        (job(&[starting.clone()]), 2, "Wait Pending/PodNotStarted until 29"),
+        (job(from_ref(&starting)), 0, "Wait Pending/Starting until 1"),
+        (job(from_ref(&starting)), 2, "Wait Pending/PodNotStarted until 29"),
         (job(&[starting]), 29, "DeleteSave Failed/PodNotStarted"),
         (job(&[blocked_pod(StatusReason::Unschedulable)]), 0, "Wait Pending/Unschedulable until 29"),
         (job(&[blocked_pod(StatusReason::Unschedulable)]), 29, "DeleteSave Failed/Unschedulable"),
@@ -232,10 +233,10 @@ fn while_the_agent_runs() {
         (created(active(), &[running_pod("up")]), 5, "Wait Running/Saving until 31"),
         (created(active(), &[running_pod("down")]), 5, "Wait Running/NodeLost until 31"),
         (created(active(), &[running_pod("gone")]), 5, "Wait Running/NodeLost until 31"),
-        (created(active(), &[evicted.clone()]), 5, "Wait Running/Retrying until 31"),
+        (created(active(), from_ref(&evicted)), 5, "Wait Running/Retrying until 31"),
         (created(active(), &[ended_pod(Some(report("Failed", "NoMember")))]), 5, "Wait Running/Retrying until 31"),
         (created(active(), &[evicted, retry.clone()]), 5, "Wait Running/Retrying until 31"),
-        (ran(&[retry.clone()]), 29, "Wait Running/Retrying until 31"),
+        (ran(from_ref(&retry)), 29, "Wait Running/Retrying until 31"),
         (ran(&[retry]), 31, "DeleteSave Failed/DeadlineExceeded"),
         (ran(&[]), 5, "Wait Running/Retrying until 31"),
         (created(active(), &[running_pod("down")]), 31, "ForceDelete([\"p\"]) Failed/NodeLost"),
