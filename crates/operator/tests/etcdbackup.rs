@@ -362,8 +362,9 @@ async fn a_schedule_says_that_it_is_not_run() {
     });
     let backups: Api<Backup> = Api::all(bed.client.clone());
     backups.create(&PostParams::default(), &serde_json::from_value(nightly).unwrap()).await.unwrap();
-    bed.kubectl(&["wait", "--for=condition=Stalled", "--timeout=20s", "backup.config.openshift.io/not-run"]);
+    eventually("the schedule is told", || async { backups.get("not-run").await.unwrap().status.is_some() }).await;
     let status = backups.get("not-run").await.unwrap().status.unwrap();
+    assert!(conditions::is_true(&status.conditions, "Stalled"));
     let ready = conditions::get(&status.conditions, "Ready").unwrap();
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "NotSupported"));
     assert!(ready.message.contains("no backup is made"), "{}", ready.message);
