@@ -309,18 +309,21 @@ pub fn sets_of(volume: &Path, run_id: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Runs `etcd-backup`, the very binary that is in the image, on the host.
+/// `etcd-backup`, the very program that is in the image.
+#[must_use]
+pub fn agent_program() -> PathBuf {
+    let machine = std::env::consts::ARCH;
+    repository().join(format!("target/{machine}-unknown-linux-gnu/release/etcd-backup"))
+}
+
+/// Runs the agent on the host.
 ///
 /// # Errors
 /// If it cannot be started.
 pub fn agent(args: &[&str]) -> Result<std::process::Output> {
-    let machine = std::env::consts::ARCH;
-    let binary = repository().join(format!("target/{machine}-unknown-linux-gnu/release/etcd-backup"));
-    std::process::Command::new(&binary)
-        .args(args)
-        .stdin(std::process::Stdio::null())
-        .output()
-        .with_context(|| format!("run {}", binary.display()))
+    let program = agent_program();
+    let output = std::process::Command::new(&program).args(args).stdin(std::process::Stdio::null()).output();
+    output.with_context(|| format!("run {}", program.display()))
 }
 
 /// Verifies a set, a volume or a snapshot with our agent.

@@ -1,50 +1,62 @@
 //! What a backup costs: time beside a Job that does nothing, and memory.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use etcd_backup_testbed::repository;
 
 use super::SOON;
 use crate::bed::{Bed, IMAGE, NAMESPACE};
 use crate::figures::{measured, median};
+use crate::fill::fill;
 use crate::manifests;
 
-const MEGABYTE: f64 = 1_000_000.0;
-
-/// One-shot beside bare Job, in turn on the same claim; memory of agent and operator meanwhile.
-pub(super) fn one_shot_and_memory(bed: &Bed) -> Result<()> {
+/// One-shot beside bare Job, in turn on the same claim; the operator's memory after them.
+pub(super) fn one_shot(bed: &Bed) -> Result<()> {
     const ROUNDS: usize = 5;
     bed.volume("figures", 0)?;
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
-    let peak = AtomicU64::new(0);
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| -> Result<()> {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                for agent in bed.savers() {
-                    // A process that has just ended has no figures any more.
-                    peak.fetch_max(agent.memory("VmHWM").unwrap_or_default(), Ordering::Relaxed);
-                }
-                thread::sleep(Duration::from_millis(10));
-            }
-        });
-        let timed = (0..ROUNDS).try_for_each(|round| {
-            bare.push(bare_job(bed, &format!("bare-{round}"))?);
-            ours.push(one_shot(bed, &format!("figures-{round}"))?);
-            anyhow::Ok(())
-        });
-        done.store(true, Ordering::Relaxed);
-        timed
-    })?;
+    for round in 0..ROUNDS {
+        bare.push(bare_job(bed, &format!("bare-{round}"))?);
+        ours.push(backup(bed, &format!("figures-{round}"))?);
+    }
     let (ours, bare) = (median(ours), median(bare));
     measured("one-shot", &[("seconds", &format!("{ours:.1}")), ("bare_job_seconds", &format!("{bare:.1}"))])?;
     let operator = bed.operator().first().map(|operator| operator.memory("VmRSS")).transpose()?.unwrap_or_default();
-    let image = std::fs::metadata(etcd_backup_testbed::repository().join("target/image.tar"))?.len();
-    let megabytes = |bytes: u64| format!("{:.1}", bytes as f64 / MEGABYTE);
-    measured("agent", &[("rss_mb", &megabytes(peak.into_inner()))])?;
+    let image = std::fs::metadata(repository().join("target/image.tar"))?.len();
     measured("operator", &[("rss_mb", &megabytes(operator)), ("image_mb", &megabytes(image))])
+}
+
+/// The agent's peak memory, on a database that is many times as large.
+pub(super) fn agent_memory(bed: &Bed) -> Result<()> {
+    fill(&bed.cluster, 200)?;
+    bed.volume("memory", 0)?;
+    let done = AtomicBool::new(false);
+    let peak = thread::scope(|scope| {
+        let sampler = scope.spawn(|| {
+            let mut peak = 0;
+            while !done.load(Ordering::Relaxed) {
+                // A process that has just ended has no figures any more.
+                peak = bed.savers().iter().filter_map(|agent| agent.memory("VmHWM").ok()).fold(peak, u64::max);
+                thread::sleep(Duration::from_millis(5));
+            }
+            peak
+        });
+        let backup = bed.backup("memory", "memory").and_then(|()| bed.wait_for("memory", "Completed", None, SOON));
+        done.store(true, Ordering::Relaxed);
+        backup.map(|object| (object, sampler.join().unwrap_or_default()))
+    });
+    let (object, peak) = peak?;
+    let snapshot = object["status"]["snapshot"]["sizeBytes"].as_u64().unwrap_or_default();
+    measured("agent", &[("rss_mb", &megabytes(peak)), ("snapshot_mb", &megabytes(snapshot))])?;
+    ensure!(peak > 0, "no agent was seen");
+    Ok(())
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
 }
 
 /// Seconds from apply until a Job that does nothing is complete.
@@ -56,11 +68,9 @@ fn bare_job(bed: &Bed, name: &str) -> Result<f64> {
 }
 
 /// Seconds from apply until an EtcdBackup is completed.
-fn one_shot(bed: &Bed, name: &str) -> Result<f64> {
+fn backup(bed: &Bed, name: &str) -> Result<f64> {
     let began = Instant::now();
     bed.backup(name, "figures")?;
     bed.kubectl(&["wait", "--for=condition=Completed", &format!("etcdbackup/{name}"), "--timeout=60s"])?;
-    let seconds = began.elapsed().as_secs_f64();
-    bed.wait_for(name, "Completed", None, SOON)?;
-    Ok(seconds)
+    Ok(began.elapsed().as_secs_f64())
 }

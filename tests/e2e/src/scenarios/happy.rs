@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::SOON;
 use crate::bed::{self, Bed};
@@ -115,7 +117,13 @@ pub(super) fn damage_is_named(bed: &Bed) -> Result<()> {
         if name == "sparse" {
             fs::File::options().write(true).open(&path)?.set_len((1 << 40) + 32)?;
         }
-        let output = bed::agent(&["verify", path.to_str().context("path")?])?;
+        // 64 MB of memory for everything, stacks included.
+        let output = Command::new("prlimit")
+            .arg("--data=64000000")
+            .arg(bed::agent_program())
+            .arg("verify")
+            .arg(&path)
+            .output()?;
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         println!(
             "  {name}: exit {}: {}",
@@ -150,20 +158,8 @@ fn damages(whole: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 /// Gives changed content the trailer that fits it, as somebody who means harm would.
 fn reseal(mut file: Vec<u8>) -> Vec<u8> {
     let content = file.len() - 32;
-    let scratch = std::process::Command::new("sha256sum")
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn();
-    let hex = scratch.and_then(|mut child| {
-        use std::io::Write as _;
-        child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(&file[..content]))?;
-        child.wait_with_output()
-    });
-    let hex = hex.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    for (index, byte) in file[content..].iter_mut().enumerate() {
-        *byte =
-            hex.get(index * 2..index * 2 + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or_default();
-    }
+    let trailer = Sha256::digest(&file[..content]);
+    file[content..].copy_from_slice(&trailer);
     file
 }
 

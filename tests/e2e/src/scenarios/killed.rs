@@ -43,6 +43,7 @@ pub(super) fn agent(bed: &Bed) -> Result<()> {
         let visible = bed::sets(&volume)?;
         partial += visible.iter().filter(|set| bed::verify(set).is_err()).count();
         bed.wait_for(&name, "Completed", None, RETRIED)?;
+        ensure!(staged(&volume) == 0, "{name}: what the dead run left was not swept");
         match bed::sets_of(&volume, &bed.uid(&name)?)?.len() {
             0 => lost += 1,
             1 => {}

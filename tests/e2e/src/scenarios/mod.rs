@@ -31,7 +31,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "documentation", nodes: 1, run: happy::documentation },
     Scenario { name: "two-at-once", nodes: 1, run: happy::two_at_once },
     Scenario { name: "late-binding", nodes: 1, run: happy::wait_for_first_consumer },
-    Scenario { name: "figures", nodes: 1, run: figures::one_shot_and_memory },
+    Scenario { name: "figures", nodes: 1, run: figures::one_shot },
     Scenario { name: "damage", nodes: 1, run: happy::damage_is_named },
     Scenario { name: "claim-missing", nodes: 1, run: blocked::claim_missing },
     Scenario { name: "claim-unbound", nodes: 1, run: blocked::claim_unbound },
@@ -48,6 +48,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "deadline", nodes: 1, run: interrupted::deadline_passed },
     Scenario { name: "upgrade", nodes: 1, run: interrupted::operator_upgraded },
     Scenario { name: "kill-operator", nodes: 1, run: killed::operator },
+    Scenario { name: "memory", nodes: 1, run: figures::agent_memory },
     Scenario { name: "kill-agent", nodes: 1, run: killed::agent },
     // The last with one node: it changes how the node is laid out.
     Scenario { name: "openshift", nodes: 1, run: openshift::live_revisions },
