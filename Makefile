@@ -77,7 +77,7 @@ target/deny/bin/cargo-deny:
 	cargo install -q cargo-deny --locked --version $(DENY) --root target/deny
 
 # Debian's packages. A target is only made when its commands are there, whoever installed them.
-target/.apt-build: WANT = protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev cc:gcc cmake:cmake
+target/.apt-build: WANT = protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev cc:gcc cmake:cmake openssl:openssl
 target/.apt-bed:   WANT = containerd:containerd runc:runc iptables:iptables ip:iproute2 nsenter:util-linux sysctl:procps pgrep:procps /usr/lib/cni/bridge:containernetworking-plugins
 target/.apt-build target/.apt-bed:
 	@mkdir -p target; missing=; \

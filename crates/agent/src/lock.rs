@@ -1,4 +1,3 @@
-use std::mem;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,14 +13,6 @@ pub(crate) async fn lock_volume(
     stop: &Stop,
 ) -> Result<Result<LockedVolume, StoreError>, Stopped> {
     let watch = stop.clone();
-    let mut told = false;
-    stop.blocking(move || {
-        Volume::open(&path)?.lock(timeout, |_| {
-            if !mem::replace(&mut told, true) {
-                tracing::info!(volume = %path.display(), timeout_seconds = timeout.as_secs(), "another run has the volume; waiting for it");
-            }
-            if watch.check().is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-    })
-    .await
+    let waiting = move |_| if watch.check().is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    stop.blocking(move || Volume::open(&path)?.lock(timeout, waiting)).await
 }

@@ -151,7 +151,8 @@ fn acquire(
             Err(TryLockError::Error(error)) => return Err(lock_error(state, error)),
         }
         let first = since.get_or_insert_with(|| {
-            tracing::info!(lock = %path.display(), "another run has the volume; waiting for it");
+            let timeout_seconds = timeout.as_secs();
+            tracing::info!(lock = %path.display(), timeout_seconds, "another run has the volume; waiting for it");
             Instant::now()
         });
         let waited = first.elapsed();
