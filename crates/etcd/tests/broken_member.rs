@@ -223,7 +223,7 @@ async fn a_stream_without_progress_stalls() {
         assert!(error.to_string().contains(says), "{case}: {error}");
     }))
     .await;
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ async fn a_member_that_hangs_and_a_learner_do_not_serve() {
 
     let start = Instant::now();
     let chosen = candidates(&survey(&connection).await.unwrap(), Quorum::Required);
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert_eq!(chosen.ordered.len(), 2);
     for (member, exclusion) in &chosen.excluded {
         let as_expected = match exclusion {

@@ -75,7 +75,7 @@ async fn a_member_that_hangs_stalls_the_stream() {
     let limits = Limits { progress_timeout: Duration::from_secs(1), ..Limits::default() };
     let stream = open(&bed, &bed.connection(), &limits).await;
     bed.etcd.pause(0).unwrap();
-    let error = within(Duration::from_secs(5), stream.write_to(tempfile::tempfile().unwrap(), |_| ())).await;
+    let error = within(Duration::from_secs(20), stream.write_to(tempfile::tempfile().unwrap(), |_| ())).await;
     assert_eq!(error.reason(), Reason::Stalled, "{error}");
 }
 
@@ -85,7 +85,7 @@ async fn a_member_that_dies_breaks_the_stream() {
     bed.fill(8).await;
     let stream = open(&bed, &bed.connection(), &Limits::default()).await;
     bed.etcd.kill(0).unwrap();
-    let error = within(Duration::from_secs(5), stream.write_to(tempfile::tempfile().unwrap(), |_| ())).await;
+    let error = within(Duration::from_secs(20), stream.write_to(tempfile::tempfile().unwrap(), |_| ())).await;
     assert_eq!(error.reason(), Reason::StreamBroken, "{error}");
 }
 
@@ -96,7 +96,7 @@ async fn a_file_that_takes_nothing_is_too_slow() {
     let limits = Limits { sink_window: Duration::from_secs(1), ..Limits::default() };
     let (file, _reader) = stuck_file();
     let stream = open(&bed, &bed.connection(), &limits).await;
-    let error = within(Duration::from_secs(10), stream.write_to(file, |_| ())).await;
+    let error = within(Duration::from_secs(30), stream.write_to(file, |_| ())).await;
     assert_eq!(error.reason(), Reason::SinkTooSlow, "{error}");
 }
 
@@ -145,7 +145,7 @@ async fn a_cancelled_run_is_interrupted_and_a_late_one_ended() {
             thread::sleep(Duration::from_secs(3));
             drop(reader);
         });
-        let error = within(Duration::from_secs(5), stream.write_to(file, |_| ())).await;
+        let error = within(Duration::from_secs(20), stream.write_to(file, |_| ())).await;
         assert_eq!(error.reason(), expected, "{error}");
         free.join().unwrap();
     }
@@ -153,7 +153,7 @@ async fn a_cancelled_run_is_interrupted_and_a_late_one_ended() {
     let cancel = CancellationToken::new();
     cancel.cancel();
     let error =
-        within(Duration::from_secs(1), SnapshotStream::open(&connection, &candidate, &Limits::default(), &cancel))
+        within(Duration::from_secs(20), SnapshotStream::open(&connection, &candidate, &Limits::default(), &cancel))
             .await;
     assert_eq!(error.reason(), Reason::Interrupted, "{error}");
 }
@@ -168,10 +168,10 @@ async fn a_database_that_grows_meanwhile_ends_the_stream() {
     let stream = open(&bed, &connection, &limits).await;
     let (file, reader) = stuck_file();
     let free = thread::spawn(move || {
-        thread::sleep(Duration::from_secs(5));
+        thread::sleep(Duration::from_secs(10));
         drop(reader);
     });
-    let (error, ()) = tokio::join!(within(Duration::from_secs(15), stream.write_to(file, |_| ())), bed.fill(16));
+    let (error, ()) = tokio::join!(within(Duration::from_secs(30), stream.write_to(file, |_| ())), bed.fill(16));
     assert_eq!(error.reason(), Reason::DatabaseGrowth, "{error}");
     free.join().unwrap();
 }

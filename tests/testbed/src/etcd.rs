@@ -16,7 +16,7 @@ use crate::process::{self, Daemon, Input, Output};
 use crate::tools::tool;
 use crate::wait::{self, Seen};
 
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(60);
 
 /// What etcd is started with.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Etcd {
     /// Starts the members and waits until each of them serves.
     ///
     /// # Errors
-    /// When etcd is not found, or a member does not serve within 30 s (its log's end is in the message).
+    /// When etcd is not found, or a member does not serve within 60 s (its log's end is in the message).
     pub fn start(options: EtcdOptions) -> Result<Self> {
         let dir = TempDir::with_prefix("etcd-backup-etcd-").map_err(Error::io("make a temporary directory"))?;
         let authority = Authority::new("etcd-ca")?;

@@ -73,13 +73,13 @@ impl Bed {
     }
 }
 
-/// Waits until something is there, for at most 20 s.
+/// Waits until something is there, for at most a minute.
 pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..200 {
+    for _ in 0..600 {
         if let Some(found) = look().await {
             return found;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("not within 20 s: {what}");
+    panic!("not in time: {what}");
 }

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 const OPERATOR: &str = "system:serviceaccount:etcd-backup-operator:etcd-backup-operator";
 
 /// How long anything that should happen may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long is watched for what should not happen.
 const CALM: Duration = Duration::from_millis(1500);

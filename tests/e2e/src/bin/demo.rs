@@ -28,8 +28,9 @@ fn demo() -> Result<()> {
     let began = Instant::now();
     let say = |text: &str| println!("\n[{:5.1} s] {text}", began.elapsed().as_secs_f64());
 
-    say("starting a cluster: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, containerd");
-    say("installing the CRDs and, as a pod with its own permissions, the operator");
+    say(
+        "starting a cluster (etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, containerd) with the operator in it, as a pod with its own permissions",
+    );
     let mut bed = Bed::up("demo", 1)?;
     println!("{}", bed.kubectl(&["get", "nodes", "-o", "wide"])?);
     println!("{}", bed.kubectl(&["-n", bed::OPERATOR_NAMESPACE, "get", "pods"])?);

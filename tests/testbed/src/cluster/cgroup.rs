@@ -136,7 +136,7 @@ impl ControlGroup {
 
     /// Removes the group `path` and those below, which must be empty of processes.
     pub(crate) fn remove(&self, path: &str) -> Result<()> {
-        const LIMIT: Duration = Duration::from_secs(10);
+        const LIMIT: Duration = Duration::from_secs(30);
         let start = Instant::now();
         for group in self.groups(path).into_iter().rev() {
             loop {

@@ -33,7 +33,7 @@ const BINDS: [&str; 8] = [
     "/mnt",
 ];
 
-const SHORT: Duration = Duration::from_secs(15);
+const SHORT: Duration = Duration::from_secs(30);
 
 pub(crate) fn name(index: usize) -> String {
     format!("master-{index}")
