@@ -37,7 +37,7 @@ pub(super) fn agent(bed: &Bed) -> Result<()> {
         let name = format!("kill-agent-{run}");
         bed.backup(&name, "kill-agent")?;
         let agent = next_agent(bed)?;
-        sleep(Duration::from_millis(run * 180));
+        sleep(Duration::from_millis(run * 250));
         let progress = staged(&volume);
         agent.kill()?;
         let visible = bed::sets(&volume)?;
@@ -49,7 +49,7 @@ pub(super) fn agent(bed: &Bed) -> Result<()> {
             1 => {}
             _ => doubled += 1,
         }
-        println!("  killed after {} ms with {progress} bytes staged; completed", run * 180);
+        println!("  killed after {} ms with {progress} bytes staged; completed", run * 250);
     }
     measured("kill-agent", &[("runs", &RUNS), ("partial_visible", &partial), ("doubled", &doubled), ("lost", &lost)])?;
     ensure!((partial, doubled, lost) == (0, 0, 0), "see the figures above");
