@@ -150,9 +150,18 @@ fn damages(whole: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("zeros", vec![0; whole.len()]),
         ("empty", Vec::new()),
         ("sparse", Vec::new()),
-        ("resealed", reseal(changed(whole.len() / 2 / 4096 * 4096 + 8))),
+        ("resealed", reseal(changed(root_page(whole) + 8))),
         ("resealed-meta", reseal(changed(16))),
     ]
+}
+
+/// Where the page begins from which every other is reached; its flags are 8 bytes further. A page in the middle of
+/// the file might be a free one, and damage to that is none.
+fn root_page(whole: &[u8]) -> usize {
+    let number =
+        |at: usize, bytes: usize| whole[at..at + bytes].iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    // bbolt's meta page 0: 16 bytes of header, magic, version, page size, flags, and the root bucket's page.
+    number(24, 4) * number(32, 8)
 }
 
 /// Gives changed content the trailer that fits it, as somebody who means harm would.

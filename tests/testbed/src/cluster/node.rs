@@ -142,6 +142,9 @@ fn plug_in(bed: &Bed, index: usize) -> Result<()> {
 pub(crate) fn power_off(bed: &Bed, index: usize) -> Result<()> {
     let group = bed.group()?;
     group.kill(&format!("n{index}"))?;
+    // The kernel takes the cable away with the node's namespace, but in its own time: sometimes many seconds later. An
+    // error here means that it is gone already.
+    _ = hub_ip(bed, &format!("link delete v{index}"));
     wait::until_true(&format!("the network cable of {} to go", name(index)), SHORT, || {
         Ok(hub_ip(bed, &format!("link show v{index}")).is_err())
     })?;
