@@ -45,15 +45,7 @@ impl Bed {
         let overlay = repository().join("config/overlays/kubernetes");
         let overlay = overlay.to_str().context("the repository's path is not UTF-8")?;
         self.kubectl(&["apply", "--server-side", "-k", overlay])?;
-        self.kubectl(&[
-            "-n",
-            OPERATOR_NAMESPACE,
-            "rollout",
-            "status",
-            "deployment/etcd-backup-operator",
-            "--timeout=60s",
-        ])?;
-        Ok(())
+        self.operator_ready()
     }
 
     /// Runs kubectl and returns what it prints.
