@@ -1,5 +1,6 @@
 // kube is the test cluster in one static file: etcd, the Kubernetes components and their command-line clients, built
-// from the versions that go.mod pins. The tests and the demo run these real programs instead of imitations of them.
+// from the versions that go.mod pins, and cron-oracle, which tells how those components read a schedule. The tests and
+// the demo run these real programs instead of imitations of them.
 //
 // It runs the program that its first argument names (kube etcd --version), or that it is called as through a link
 // (kubectl -> kube). It is never shipped: the product's image contains none of it.
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	_ "time/tzdata" // for the time zones of CronJobs, as in the real kube-apiserver and kube-controller-manager
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/etcdctl/v3/ctlv3"
@@ -40,6 +42,8 @@ var programs = map[string]func(){
 	"kube-apiserver":          func() { run(apiserver.NewAPIServerCommand()) },
 	"kube-controller-manager": func() { run(controllermanager.NewControllerManagerCommand()) },
 	"kube-scheduler":          func() { run(scheduler.NewSchedulerCommand()) },
+
+	"cron-oracle": cronOracle,
 }
 
 func main() {
