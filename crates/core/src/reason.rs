@@ -10,6 +10,14 @@ pub enum Reason {
     Completed,
     /// A verified set of this very run was already there; it was verified again.
     AlreadyPublished,
+    /// The policy was enforced, or nothing was to be done for it.
+    Pruned,
+    /// The volume's sets were listed.
+    Listed,
+    /// The policy cannot be read, or makes no sense.
+    PolicyInvalid,
+    /// The mounted policy is not yet the one that is to be enforced.
+    PolicyNotCurrent,
     /// Another run kept the volume's lock for too long.
     LockTimeout,
     /// The file system cannot lock.
@@ -77,6 +85,10 @@ impl Reason {
         match self {
             Self::Completed => "Completed",
             Self::AlreadyPublished => "AlreadyPublished",
+            Self::Pruned => "Pruned",
+            Self::Listed => "Listed",
+            Self::PolicyInvalid => "PolicyInvalid",
+            Self::PolicyNotCurrent => "PolicyNotCurrent",
             Self::LockTimeout => "LockTimeout",
             Self::LockUnsupported => "LockUnsupported",
             Self::VolumeInvalid => "VolumeInvalid",
@@ -110,6 +122,7 @@ impl Reason {
         match self {
             Self::LockUnsupported
             | Self::VolumeInvalid
+            | Self::PolicyInvalid
             | Self::StaticResources
             | Self::Tls
             | Self::PermissionDenied

@@ -1,7 +1,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterFacts, Manifest, Reason, RunId, SchemaVersion, SetName, SnapshotFacts, Warning};
+use crate::{
+    ClusterFacts, Manifest, Owner, Reason, ReportedCatalogue, RetentionReport, RunId, SchemaVersion, SetName,
+    SnapshotFacts, Warning,
+};
 
 /// A container's termination message holds this many bytes; kubelet cuts what is longer, and half a
 /// JSON document is none.
@@ -28,12 +31,21 @@ pub struct Report {
     pub completion_time: Timestamp,
     /// Node of the run.
     pub node: String,
+    /// Whose run it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
     /// Identity of the volume, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_id: Option<String>,
     /// The published set, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<ReportedSet>,
+    /// What was enforced of a policy, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionReport>,
+    /// What is on the volume now, if the run had it to itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<ReportedCatalogue>,
     /// What the reader should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -45,9 +57,10 @@ pub struct Report {
 /// How a run ended. There is no third way: a run without a report is unknown, not failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// The set is published; `verified` in it says whether everything was proven.
+    /// What was asked for is done. For a backup: the set is published; `verified` in it says whether
+    /// everything was proven.
     Completed,
-    /// Nothing was published.
+    /// It is not; nothing was published.
     Failed,
 }
 
@@ -138,6 +151,10 @@ impl Report {
             truncate(&mut long.message, 100);
             return true;
         }
+        if let Some(long) = self.retention.as_mut().filter(|retention| retention.message.len() > 300) {
+            truncate(&mut long.message, 280);
+            return true;
+        }
         if self.message.len() > 300 {
             truncate(&mut self.message, 280);
             return true;
@@ -169,8 +186,11 @@ mod tests {
             start_time: at,
             completion_time: at,
             node: "master-0".into(),
+            owner: None,
             volume_id: None,
             set: None,
+            retention: None,
+            catalogue: None,
             warnings: (0..warnings)
                 .map(|i| Warning::new("KeysBesideData", format!("{i}: {}", "ü".repeat(200))))
                 .collect(),

@@ -50,13 +50,18 @@ impl SetName {
     /// become `-`.
     #[must_use]
     pub fn new(owner: &Owner, stamp: &Stamp, run: &RunId) -> Self {
-        let plain: String = owner
-            .name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' })
-            .take(OWNER_PART)
-            .collect();
-        Self(format!("backup-{plain}-{stamp}-{}", run.short()))
+        Self(format!("backup-{}-{stamp}-{}", owner_part(owner), run.short()))
+    }
+
+    /// Whether a set of this owner may be called so. Another owner's may be as well: only a manifest
+    /// says whose set it is.
+    #[must_use]
+    pub fn is_named_for_owner(&self, owner: &Owner) -> bool {
+        let rest = self.0.strip_prefix("backup-").and_then(|rest| rest.strip_prefix(&owner_part(owner)));
+        let Some(rest) = rest.and_then(|rest| rest.strip_prefix('-')) else { return false };
+        let digit = |c: u8| if c.is_ascii_digit() { b'0' } else { c };
+        let shape: Vec<u8> = rest.bytes().map(digit).collect();
+        shape.len() == "0000-00-00_000000-".len() + 8 && shape.starts_with(b"0000-00-00_000000-")
     }
 
     /// Reads a directory's name; `None` if no set is ever called so.
@@ -71,6 +76,12 @@ impl SetName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What an owner's sets have of its name.
+fn owner_part(owner: &Owner) -> String {
+    let plain = owner.name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' });
+    plain.take(OWNER_PART).collect()
 }
 
 impl TryFrom<String> for SetName {
@@ -98,10 +109,13 @@ mod tests {
     use super::*;
     use crate::OwnerKind;
 
-    fn name(owner: &str) -> String {
-        let owner = Owner { cluster: None, kind: OwnerKind::Manual, name: owner.into() };
+    fn owner(name: &str) -> Owner {
+        Owner { cluster: None, kind: OwnerKind::Manual, name: name.into() }
+    }
+
+    fn name(of: &str) -> String {
         let at: Timestamp = "2021-06-25T19:00:35Z".parse().unwrap();
-        SetName::new(&owner, &Stamp::new(at), &"0b8f6f53-5c1b".parse().unwrap()).to_string()
+        SetName::new(&owner(of), &Stamp::new(at), &"0b8f6f53-5c1b".parse().unwrap()).to_string()
     }
 
     #[test]
@@ -113,6 +127,24 @@ mod tests {
     fn an_owner_cannot_leave_its_directory() {
         assert_eq!(name("../../etc"), "backup-..-..-etc-2021-06-25_190035-0b8f6f53");
         assert_eq!(name(&"x".repeat(300)).len(), "backup-".len() + 60 + "-2021-06-25_190035-0b8f6f53".len());
+    }
+
+    #[test]
+    fn a_name_tells_whose_set_it_may_be_exactly() {
+        for of in ["nightly", "nightly-2021-06-25_190035-0b8f6f53", "a/b", &"x".repeat(300)] {
+            assert!(SetName::parse(&name(of)).unwrap().is_named_for_owner(&owner(of)), "{of:?}");
+        }
+        let others = [
+            "backup-nightly-2-2021-06-25_190035-0b8f6f53",
+            "backup-night-2021-06-25_190035-0b8f6f53",
+            "backup-nightly-2021-06-25_190035-0b8f6f53-copy",
+            "backup-nightly-2021-06-25_190035-0b8f6f5",
+            "backup-nightly-2021-06-25-190035-0b8f6f53",
+            "backup-nightly",
+        ];
+        for other in others {
+            assert!(!SetName::parse(other).unwrap().is_named_for_owner(&owner("nightly")), "{other:?}");
+        }
     }
 
     #[test]
