@@ -1,6 +1,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,11 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use crate::StoreError;
+use crate::operation::Operation;
 
 /// An open directory. Everything in it is reached by one plain name through the open descriptor and
-/// never through a symbolic link, so nothing can be swapped in between.
+/// never through a symbolic link, so nothing can be swapped in between. Whatever changes the volume
+/// is a method of this, and told in the operation log.
 #[derive(Debug)]
 pub(crate) struct Dir {
     fd: OwnedFd,
@@ -60,13 +62,15 @@ impl Dir {
     pub(crate) fn create_dir(&self, name: impl AsRef<OsStr>) -> Result<Self> {
         rustix::fs::mkdirat(&self.fd, plain(&name)?, PRIVATE_DIRECTORY)
             .map_err(|error| StoreError::io("make the directory", self.path_of(&name), error))?;
+        Operation::Mkdir.log(&self.path_of(&name));
         self.open_dir(name)
     }
 
     /// Opens a directory of the volume's own, and makes it (0700) if it is not there.
     pub(crate) fn ensure_dir(&self, name: &str) -> Result<Self> {
         match rustix::fs::mkdirat(&self.fd, plain(name)?, PRIVATE_DIRECTORY) {
-            Ok(()) | Err(Errno::EXIST) => {}
+            Ok(()) => Operation::Mkdir.log(&self.path_of(name)),
+            Err(Errno::EXIST) => {}
             Err(error) => return Err(StoreError::io("make the directory", self.path_of(name), error)),
         }
         self.open_own_dir(name)
@@ -86,7 +90,27 @@ impl Dir {
 
     /// Creates a file (0600) that must not exist yet, for writing and reading.
     pub(crate) fn create_file(&self, name: impl AsRef<OsStr>) -> Result<File> {
-        self.open_with(name.as_ref(), OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, "create")
+        let file = self.open_with(name.as_ref(), OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, "create")?;
+        Operation::Create.log(&self.path_of(name));
+        Ok(file)
+    }
+
+    /// Writes a small file that must not exist yet, durable but for its entry in this directory.
+    pub(crate) fn write_new(&self, name: &str, content: &[u8]) -> Result<()> {
+        let mut file = self.create_file(name)?;
+        file.write_all(content).map_err(|error| StoreError::io("write", self.path_of(name), error))?;
+        Operation::Write { bytes: content.len() as u64 }.log(&self.path_of(name));
+        self.sync_file(name, &file)
+    }
+
+    /// Makes a file's content durable. `file` is the descriptor it was written with: one opened later
+    /// might not be told of an error that happened before.
+    pub(crate) fn sync_file(&self, name: impl AsRef<OsStr>, file: &File) -> Result<()> {
+        let path = self.path_of(name);
+        let bytes = file.sync_all().and_then(|()| file.metadata()).map(|metadata| metadata.len());
+        let bytes = bytes.map_err(|error| StoreError::io("fsync", &path, error))?;
+        Operation::Fsync { bytes }.log(&path);
+        Ok(())
     }
 
     /// Opens a file for reading and writing, and makes it (0600) if it is not there.
@@ -158,47 +182,69 @@ impl Dir {
 
     /// Bytes (`st_size`) of every file below this directory.
     pub(crate) fn size_bytes(&self) -> Result<u64> {
-        let mut bytes = 0;
+        let mut bytes: u64 = 0;
         for name in self.names()? {
-            let stat = self.stat(&name)?;
-            bytes += match kind(&stat) {
-                FileType::RegularFile => size(&stat),
-                FileType::Directory => self.open_dir(&name)?.size_bytes()?,
-                _ => 0,
-            };
+            bytes = bytes.saturating_add(self.size_of(&name)?);
         }
         Ok(bytes)
+    }
+
+    /// The same, as far as it can be read: what cannot be is left out, and the rest is not.
+    pub(crate) fn readable_size_bytes(&self) -> u64 {
+        let names = self.names().unwrap_or_default();
+        names.iter().map(|name| self.size_of(name).unwrap_or(0)).fold(0, u64::saturating_add)
+    }
+
+    fn size_of(&self, name: &OsStr) -> Result<u64> {
+        let stat = self.stat(name)?;
+        match kind(&stat) {
+            FileType::RegularFile => Ok(size(&stat)),
+            FileType::Directory => self.open_dir(name)?.size_bytes(),
+            _ => Ok(0),
+        }
     }
 
     /// Deletes a file, or a directory with all that is in it, and returns the bytes (`st_size`) of
     /// the files among it. A symbolic link is deleted, not followed.
     pub(crate) fn remove(&self, name: impl AsRef<OsStr>) -> Result<u64> {
         let stat = self.stat(&name)?;
-        let (bytes, flags) = match kind(&stat) {
+        let (bytes, flags, operation) = match kind(&stat) {
             FileType::Directory => {
                 let dir = self.open_dir(&name)?;
                 let mut bytes = 0;
                 for inner in dir.names()? {
                     bytes += dir.remove(inner)?;
                 }
-                (bytes, AtFlags::REMOVEDIR)
+                (bytes, AtFlags::REMOVEDIR, Operation::Rmdir)
             }
-            FileType::RegularFile => (size(&stat), AtFlags::empty()),
-            _ => (0, AtFlags::empty()),
+            other => {
+                let bytes = if other.is_file() { size(&stat) } else { 0 };
+                (bytes, AtFlags::empty(), Operation::Unlink { bytes })
+            }
         };
-        rustix::fs::unlinkat(&self.fd, plain(&name)?, flags)
-            .map_err(|error| StoreError::io("delete", self.path_of(&name), error))?;
+        let path = self.path_of(&name);
+        rustix::fs::unlinkat(&self.fd, plain(&name)?, flags).map_err(|error| StoreError::io("delete", &path, error))?;
+        operation.log(&path);
         Ok(bytes)
     }
 
-    /// Moves a file to another directory, over whatever file has that name there.
-    pub(crate) fn replace(&self, name: &str, target: &Self, new_name: &str) -> Result<()> {
+    /// Moves a file of `bytes` to another directory, over whatever file has that name there.
+    pub(crate) fn replace(&self, name: &str, target: &Self, new_name: &str, bytes: u64) -> Result<()> {
+        let to = target.path_of(new_name);
         rustix::fs::renameat(&self.fd, plain(name)?, &target.fd, plain(new_name)?)
-            .map_err(|error| StoreError::io("rename a file to", target.path_of(new_name), error))
+            .map_err(|error| StoreError::io("rename a file to", &to, error))?;
+        Operation::Rename { to: &to, bytes }.log(&self.path_of(name));
+        Ok(())
     }
 
-    /// Moves a directory to another one, where nothing has that name yet.
-    pub(crate) fn move_dir(&self, name: &str, target: &Self) -> Result<()> {
+    /// Moves a directory with files of `bytes` to another one, where nothing has that name yet.
+    pub(crate) fn move_dir(&self, name: &str, target: &Self, bytes: u64) -> Result<()> {
+        self.rename_dir(name, target)?;
+        Operation::Rename { to: &target.path_of(name), bytes }.log(&self.path_of(name));
+        Ok(())
+    }
+
+    fn rename_dir(&self, name: &str, target: &Self) -> Result<()> {
         let failed = |error| StoreError::io("rename a directory to", target.path_of(name), error);
         let plain = plain(name)?;
         match rustix::fs::renameat_with(&self.fd, plain, &target.fd, plain, RenameFlags::NOREPLACE) {
@@ -217,7 +263,9 @@ impl Dir {
 
     /// Makes the directory's entries durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        rustix::fs::fsync(&self.fd).map_err(|error| StoreError::io("fsync", &self.path, error))
+        rustix::fs::fsync(&self.fd).map_err(|error| StoreError::io("fsync", &self.path, error))?;
+        Operation::FsyncDir.log(&self.path);
+        Ok(())
     }
 
     /// The file system's numbers.
@@ -270,9 +318,9 @@ mod tests {
         let (a, b) = (root.create_dir("a").unwrap(), root.create_dir("b").unwrap());
         a.create_dir("set").unwrap();
         b.create_dir("set").unwrap();
-        assert!(a.move_dir("set", &b).is_err());
+        assert!(a.move_dir("set", &b, 0).is_err());
         b.remove("set").unwrap();
-        a.move_dir("set", &b).unwrap();
+        a.move_dir("set", &b, 0).unwrap();
         assert!(a.stat("set").unwrap_err().is_not_found());
         b.stat("set").unwrap();
     }

@@ -86,6 +86,14 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// What was to be deleted is not a set that may be.
+    #[error("{} is not deleted: {why}; nothing was changed: list the volume, and see who else works on it", path.display())]
+    Refused {
+        /// What was to be deleted.
+        path: PathBuf,
+        /// Why it is not.
+        why: String,
+    },
     /// What was staged is not what the caller says it is: a fault of ours.
     #[error("{} is not published: {why}; this is a fault of etcd-backup, please report it", path.display())]
     Mismatch {
@@ -123,7 +131,7 @@ impl StoreError {
         match self {
             Self::Io { source, .. } if is_full(source) => Reason::NoSpace,
             Self::Io { .. } | Self::Unreadable { .. } => Reason::VolumeIo,
-            Self::Invalid { .. } => Reason::VolumeInvalid,
+            Self::Invalid { .. } | Self::Refused { .. } => Reason::VolumeInvalid,
             Self::LockTimeout { .. } => Reason::LockTimeout,
             Self::LockUnsupported { .. } => Reason::LockUnsupported,
             Self::Interrupted { .. } => Reason::Interrupted,

@@ -9,10 +9,11 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use crate::dir::Dir;
+use crate::operation::Operation;
 use crate::publish::write_durably;
-use crate::set::{SetState, is_named_for};
+use crate::set::{Look, is_named_for};
 use crate::volume::{IDENTITY, RUNS, STAGING, STATE, TRASH, VERIFIED, new_identity, read_identity};
-use crate::{PublishedSet, Staging, StoreError, Swept, Volume, sweep};
+use crate::{PublishedSet, Staging, StoreError, Swept, Volume, sweep, verified};
 
 const LOCK: &str = "lock";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -30,9 +31,11 @@ pub struct LockedVolume {
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) volume: Volume,
+    pub(crate) state: Dir,
     pub(crate) staging: Dir,
     pub(crate) trash: Dir,
     pub(crate) runs: Dir,
+    pub(crate) verified: Dir,
     id: Uuid,
     _lock: File,
 }
@@ -57,15 +60,21 @@ impl Volume {
         let staging = state.ensure_dir(STAGING)?;
         let trash = state.ensure_dir(TRASH)?;
         let runs = state.ensure_dir(RUNS)?;
-        state.ensure_dir(VERIFIED)?;
-        state.sync()?;
-        self.root.sync()?;
+        let verified = state.ensure_dir(VERIFIED)?;
 
         let lock = acquire(&state, timeout, waiting)?;
+        // A run that was killed may have left a rename that is not durable; what is swept by it could
+        // otherwise be found at its former place again, and no longer whole.
+        self.root.sync()?;
+        state.sync()?;
         let id = ensure_identity(&state, &staging)?;
         let mut swept = sweep::empty(&staging)?;
         swept.extend(sweep::empty(&trash)?);
-        Ok(LockedVolume { held: Arc::new(Held { volume: self, staging, trash, runs, id, _lock: lock }), swept })
+        if let Err(error) = verified::sweep(&verified, &self.root) {
+            tracing::warn!(%error, "results of verifications outlive their sets; the next run removes them");
+        }
+        let held = Held { volume: self, state, staging, trash, runs, verified, id, _lock: lock };
+        Ok(LockedVolume { held: Arc::new(held), swept })
     }
 }
 
@@ -95,34 +104,18 @@ impl LockedVolume {
     /// read that by its name may be this run's: publishing a second one is then not safe;
     /// [`StoreError::Io`].
     pub fn find_run(&self, run: &RunId) -> Result<Option<PublishedSet>, StoreError> {
-        for set in self.volume().sets()? {
+        for set in self.volume().each(|name| is_named_for(name, run))? {
             match set.state {
-                SetState::Consistent { manifest, manifest_bytes } if manifest.run_id == *run => {
+                Look::Consistent { manifest, manifest_bytes } if manifest.run_id == *run => {
                     let (name, path) = (set.name, set.path);
                     return Ok(Some(PublishedSet { name, path, manifest: *manifest, manifest_bytes }));
                 }
-                SetState::Damaged { manifest, damage } if manifest.run_id == *run => return Err(damage.into()),
-                SetState::Unreadable { why, .. } if is_named_for(&set.name, run) => {
-                    return Err(StoreError::Unreadable { path: set.path, why });
-                }
+                Look::Damaged { manifest, damage, .. } if manifest.run_id == *run => return Err(damage.into()),
+                Look::Unreadable { why, .. } => return Err(StoreError::Unreadable { path: set.path, why }),
                 _ => {}
             }
         }
         Ok(None)
-    }
-
-    /// The sequence for the next set: above that of every set on the volume, whoever owns it.
-    ///
-    /// # Errors
-    /// [`StoreError::Invalid`] if a set has the highest number there is; [`StoreError::Io`].
-    pub fn next_sequence(&self) -> Result<u64, StoreError> {
-        let sets = self.volume().sets()?;
-        let Some(last) = sets.last() else { return Ok(1) };
-        last.sequence().unwrap_or(0).checked_add(1).ok_or_else(|| StoreError::Invalid {
-            path: last.path.clone(),
-            what: "has the highest sequence there is, so no set can come after it".to_owned(),
-            advice: "this is no number that counting reaches: look at its backup.json and move the set off the volume",
-        })
     }
 
     /// Begins a set.
@@ -146,7 +139,10 @@ fn acquire(
         // Opened anew each time: a lock on a file that somebody deleted would lock nobody out.
         let file = state.ensure_file(LOCK)?;
         match file.try_lock() {
-            Ok(()) if state.knows(LOCK, &file) => return Ok(file),
+            Ok(()) if state.knows(LOCK, &file) => {
+                Operation::Lock.log(&path);
+                return Ok(file);
+            }
             Ok(()) | Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(lock_error(state, error)),
         }

@@ -2,6 +2,7 @@
 //! in this file: crash tests replay these calls, cut after each of them.
 //!
 //! A set:
+//! 0. its sequence is noted in `sequence.json`, so that no later set gets the same;
 //! 1. every file is fsynced through the very descriptor it was written with (a descriptor opened
 //!    later might not be told of an error that happened before);
 //! 2. `backup.json` is written and fsynced;
@@ -13,21 +14,29 @@
 //! a whole set, or the directory in `staging/`. An fsync that failed is not tried again, as the
 //! kernel may have dropped the data and would then report success: everything is discarded.
 //!
-//! A document (identity, report): written and fsynced in `staging/`, renamed to its place, and both
-//! directories fsynced.
+//! A deletion:
+//! 1. one rename moves the set from the volume's root to `trash/`;
+//! 2. the root, then `trash/`, are fsynced: the set is gone for good, whole. Unlinking before that
+//!    could bring back half of it;
+//! 3. its files and its directory are unlinked, and `trash/` is fsynced: the room is there for good.
+//!
+//! A cut before 2 leaves the whole set, at the root or in `trash/`; a cut after 2 leaves something in
+//! `trash/` at most, which the next run sweeps.
+//!
+//! A document (identity, sequence, report, result of a verification): written and fsynced in
+//! `staging/`, renamed to its place, and both directories fsynced.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcd_backup_core::{Manifest, ReportedSet, SetName};
 use uuid::Uuid;
 
-use crate::StoreError;
 use crate::dir::{Dir, size};
 use crate::lock::Held;
 use crate::set::is_named_for;
+use crate::{StoreError, sequence};
 
 /// A set that is being built. Dropping it discards it.
 #[derive(Debug)]
@@ -112,7 +121,7 @@ impl Staging {
     /// [`StoreError::Io`]; the set is then discarded.
     pub fn sync(self) -> Result<Self, StoreError> {
         for (name, file) in &self.files {
-            file.sync_all().map_err(|error| StoreError::io("fsync", self.dir.path_of(name), error))?;
+            self.dir.sync_file(name, file)?;
         }
         Ok(self)
     }
@@ -125,18 +134,20 @@ impl Staging {
     pub fn publish(self, manifest: &Manifest) -> Result<PublishedSet, StoreError> {
         self.check(manifest)?;
         let document = self.document(manifest)?;
+        let bytes = manifest.files.iter().map(|file| file.size_bytes).sum::<u64>() + document.len() as u64;
 
+        sequence::raise(&self.held.state, &self.held.staging, manifest.sequence)?; // 0
         let mut staged = self.sync()?; // 1
-        write_new(&staged.dir, Manifest::FILE, &document)?; // 2
+        staged.dir.write_new(Manifest::FILE, &document)?; // 2
         staged.dir.sync()?; // 3
         let root = &staged.held.volume.root;
-        staged.held.staging.move_dir(staged.name.as_str(), root)?; // 4
+        staged.held.staging.move_dir(staged.name.as_str(), root, bytes)?; // 4
         root.sync()?; // 5
         staged.held.staging.sync()?;
 
         staged.published = true;
         let path = staged.held.volume.root.path_of(staged.name.as_str());
-        tracing::info!(set = %path.display(), sequence = manifest.sequence, "published");
+        tracing::info!(set = %path.display(), sequence = manifest.sequence, bytes, "published");
         Ok(PublishedSet {
             name: staged.name.clone(),
             path,
@@ -180,16 +191,11 @@ impl Staging {
 
     /// Takes the set away, from wherever a failed publication has left it.
     fn discard(&self) -> Result<(), StoreError> {
-        let Held { volume, staging, trash, .. } = &*self.held;
-        let name = self.name.as_str();
-        if !volume.root.knows(name, &self.dir) {
-            return staging.remove(name).map(drop);
+        if self.held.volume.root.knows(self.name.as_str(), &self.dir) {
+            discard_published(&self.held, &self.name).map(drop)
+        } else {
+            self.held.staging.remove(self.name.as_str()).map(drop)
         }
-        // Unlinking before the rename is durable could bring back half a set after a crash.
-        volume.root.move_dir(name, trash)?;
-        volume.root.sync()?;
-        trash.sync()?;
-        trash.remove(name).map(drop)
     }
 }
 
@@ -206,11 +212,24 @@ impl Drop for Staging {
     }
 }
 
+/// Takes a set away from the volume's root and gives the bytes of its files.
+pub(crate) fn discard_published(held: &Held, name: &SetName) -> Result<u64, StoreError> {
+    let Held { volume, trash, .. } = held;
+    let bytes = volume.root.open_dir(name.as_str())?.readable_size_bytes();
+    volume.root.move_dir(name.as_str(), trash, bytes)?; // 1
+    volume.root.sync()?; // 2
+    trash.sync()?;
+    let bytes = trash.remove(name.as_str())?; // 3
+    trash.sync()?;
+    Ok(bytes)
+}
+
 /// Writes a document to `target`, in place of one of that name, whole and durable or not at all.
 pub(crate) fn write_durably(staging: &Dir, target: &Dir, name: &str, document: &[u8]) -> Result<(), StoreError> {
     let temporary = format!("{name}.{}", Uuid::new_v4());
-    let written = write_new(staging, &temporary, document)
-        .and_then(|()| staging.replace(&temporary, target, name))
+    let written = staging
+        .write_new(&temporary, document)
+        .and_then(|()| staging.replace(&temporary, target, name, document.len() as u64))
         .and_then(|()| target.sync())
         .and_then(|()| staging.sync());
     if written.is_err() {
@@ -218,10 +237,4 @@ pub(crate) fn write_durably(staging: &Dir, target: &Dir, name: &str, document: &
         let _ = staging.remove(&temporary);
     }
     written
-}
-
-fn write_new(dir: &Dir, name: &str, document: &[u8]) -> Result<(), StoreError> {
-    let mut file = dir.create_file(name)?;
-    file.write_all(document).map_err(|error| StoreError::io("write", dir.path_of(name), error))?;
-    file.sync_all().map_err(|error| StoreError::io("fsync", dir.path_of(name), error))
 }

@@ -1,10 +1,13 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use etcd_backup_core::{MANIFEST_SCHEMA, Manifest, RunId, SchemaVersion, SetFile, SetName};
+use etcd_backup_core::{
+    CatalogueEntry, MANIFEST_SCHEMA, Manifest, Origin, ReportedSet, RunId, SchemaVersion, SetFile, SetName, SetState,
+};
 use rustix::fs::Stat;
 use serde::Deserialize;
 
@@ -24,12 +27,12 @@ pub struct FoundSet {
     /// Bytes (`st_size`) of every file in it, as far as it can be read.
     pub size_bytes: u64,
     /// What a light look says of it.
-    pub state: SetState,
+    pub state: Look,
 }
 
 /// What a light look at a set's directory says: the manifest is read, of the other files the size.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SetState {
+pub enum Look {
     /// Every file is there, with the size that the manifest says.
     Consistent {
         /// The manifest.
@@ -37,10 +40,13 @@ pub enum SetState {
         /// Bytes of the manifest's own file.
         manifest_bytes: u64,
     },
-    /// A file is missing or has another size than the manifest says.
+    /// A file is missing or has another size than the manifest says, or a later verification found
+    /// one with another content.
     Damaged {
         /// The manifest.
         manifest: Box<Manifest>,
+        /// Bytes of the manifest's own file.
+        manifest_bytes: u64,
         /// The first difference.
         damage: Damage,
     },
@@ -61,25 +67,54 @@ pub enum SetState {
 
 impl FoundSet {
     pub(crate) fn unreadable(name: SetName, path: PathBuf, error: &StoreError) -> Self {
-        Self { name, path, size_bytes: 0, state: SetState::unreadable(None, error.to_string()) }
+        Self { name, path, size_bytes: 0, state: Look::unreadable(None, error.to_string()) }
     }
 
     pub(crate) fn is_consistent(&self) -> bool {
-        matches!(self.state, SetState::Consistent { .. })
+        matches!(self.state, Look::Consistent { .. })
     }
 
     /// Place of the set in the volume's order, if it is known.
     #[must_use]
     pub fn sequence(&self) -> Option<u64> {
         match &self.state {
-            SetState::Consistent { manifest, .. } | SetState::Damaged { manifest, .. } => Some(manifest.sequence),
-            SetState::Unreadable { sequence, .. } => *sequence,
-            SetState::Foreign { .. } => None,
+            Look::Consistent { manifest, .. } | Look::Damaged { manifest, .. } => Some(manifest.sequence),
+            Look::Unreadable { sequence, .. } => *sequence,
+            Look::Foreign { .. } => None,
         }
+    }
+
+    /// The set as a catalogue tells of it.
+    #[must_use]
+    pub fn entry(&self) -> CatalogueEntry {
+        let (state, why) = match &self.state {
+            Look::Consistent { manifest, .. } if manifest.verification.complete() => (SetState::Verified, None),
+            Look::Consistent { manifest, .. } => {
+                let waived = manifest.verification.waived.join(", ");
+                (SetState::Unverified, Some(format!("not proven when it was made: {waived}")))
+            }
+            Look::Damaged { damage, .. } => (SetState::Damaged, Some(damage.to_string())),
+            Look::Unreadable { why, .. } => (SetState::Unreadable, Some(why.clone())),
+            Look::Foreign { why } => (SetState::Foreign, Some(why.clone())),
+        };
+        let origin = match &self.state {
+            Look::Consistent { manifest, manifest_bytes } | Look::Damaged { manifest, manifest_bytes, .. } => {
+                Some(Box::new(Origin {
+                    owner: manifest.owner.clone(),
+                    run_id: manifest.run_id.clone(),
+                    start_time: manifest.start_time,
+                    completion_time: manifest.completion_time,
+                    node: manifest.node.clone(),
+                    set: ReportedSet::new(self.name.clone(), manifest, *manifest_bytes),
+                }))
+            }
+            Look::Unreadable { .. } | Look::Foreign { .. } => None,
+        };
+        CatalogueEntry { name: self.name.clone(), state, size_bytes: self.size_bytes, why, origin }
     }
 }
 
-impl SetState {
+impl Look {
     fn unreadable(sequence: Option<u64>, why: impl Into<String>) -> Self {
         Self::Unreadable { sequence, why: why.into() }
     }
@@ -89,14 +124,22 @@ impl SetState {
 ///
 /// # Errors
 /// [`StoreError::Io`] if it is not a directory or cannot be opened.
-pub fn look(set: &Path) -> Result<SetState, StoreError> {
+pub fn look(set: &Path) -> Result<Look, StoreError> {
     Ok(look_in(&Dir::open(set)?, None).1)
 }
 
+/// Opens a file of a set's directory for reading, by its plain name. A symbolic link in its place is
+/// refused: what it leads to is not in the set.
+///
+/// # Errors
+/// [`StoreError::Io`]; [`StoreError::Invalid`] if it is not a regular file.
+pub fn open_file(set: &Path, name: &str) -> Result<File, StoreError> {
+    Dir::open(set)?.open_file(name)
+}
+
 /// The set's bytes and state. `name` is the one that the directory has on a volume.
-pub(crate) fn look_in(dir: &Dir, name: Option<&SetName>) -> (u64, SetState) {
-    let size_bytes = dir.size_bytes().unwrap_or(0);
-    (size_bytes, state_of(dir, name).unwrap_or_else(|error| SetState::unreadable(None, error.to_string())))
+pub(crate) fn look_in(dir: &Dir, name: Option<&SetName>) -> (u64, Look) {
+    (dir.readable_size_bytes(), state_of(dir, name).unwrap_or_else(|error| Look::unreadable(None, error.to_string())))
 }
 
 /// Whether a set of this name can be one of this run. Names hold only the beginning of the run id.
@@ -112,25 +155,26 @@ struct Outline {
     sequence: Option<u64>,
 }
 
-fn state_of(dir: &Dir, name: Option<&SetName>) -> Result<SetState, StoreError> {
+fn state_of(dir: &Dir, name: Option<&SetName>) -> Result<Look, StoreError> {
     let entries: HashMap<OsString, Stat> =
         dir.names()?.into_iter().map(|name| Ok((name.clone(), dir.stat(&name)?))).collect::<Result<_, StoreError>>()?;
     if !entries.contains_key(OsStr::new(Manifest::FILE)) {
-        return Ok(SetState::Foreign { why: format!("it has no {}", Manifest::FILE) });
+        return Ok(Look::Foreign { why: format!("it has no {}", Manifest::FILE) });
     }
     let document = dir.read(Manifest::FILE, MAX_MANIFEST_BYTES)?;
+    let manifest_bytes = document.len() as u64;
     let manifest = match parse(&document) {
         Ok(manifest) => manifest,
-        Err((sequence, why)) => return Ok(SetState::unreadable(sequence, why)),
+        Err((sequence, why)) => return Ok(Look::unreadable(sequence, why)),
     };
     if name.is_some_and(|name| !is_named_for(name, &manifest.run_id)) {
-        return Ok(SetState::Foreign { why: format!("it is a renamed copy of a set of run {}", manifest.run_id) });
+        return Ok(Look::Foreign { why: format!("it is a renamed copy of a set of run {}", manifest.run_id) });
     }
     for file in &manifest.files {
         let path = dir.path_of(&file.name);
         let what = match entries.get(OsStr::new(&file.name)) {
             Some(stat) if !kind(stat).is_file() => {
-                return Ok(SetState::unreadable(
+                return Ok(Look::unreadable(
                     Some(manifest.sequence),
                     format!("{} is not a regular file", path.display()),
                 ));
@@ -140,9 +184,9 @@ fn state_of(dir: &Dir, name: Option<&SetName>) -> Result<SetState, StoreError> {
             None => "it is missing".to_owned(),
         };
         let damage = Damage { path, role: file.role, what };
-        return Ok(SetState::Damaged { manifest: Box::new(manifest), damage });
+        return Ok(Look::Damaged { manifest: Box::new(manifest), manifest_bytes, damage });
     }
-    Ok(SetState::Consistent { manifest: Box::new(manifest), manifest_bytes: document.len() as u64 })
+    Ok(Look::Consistent { manifest: Box::new(manifest), manifest_bytes })
 }
 
 /// The manifest, or what is known of the sequence and why it cannot be read.

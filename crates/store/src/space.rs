@@ -1,4 +1,4 @@
-use crate::{StoreError, Volume};
+use crate::{LockedVolume, StoreError, Volume};
 
 /// The size of a volume's file system and what is free of it, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,17 @@ impl Volume {
             room_bytes,
             reserve_percent,
         })
+    }
+}
+
+impl LockedVolume {
+    /// Bytes (`st_size`) of every file in the working directories: of what is being staged, and of
+    /// what a deletion could not unlink.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn working_bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.held.staging.size_bytes()?.saturating_add(self.held.trash.size_bytes()?))
     }
 }
 

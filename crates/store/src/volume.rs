@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::dir::{Dir, kind};
-use crate::set::{FoundSet, look_in};
+use crate::set::{FoundSet, Look, look_in};
+use crate::verified::Results;
 use crate::{StoreError, runs};
 
 /// The volume's own directory.
@@ -69,23 +70,39 @@ impl Volume {
     /// has no readable sequence comes first. Other directories are not looked at.
     ///
     /// This is a light look: sizes are compared, contents are not read ([`crate::verify_files`]
-    /// does). A set that cannot be read is told as such and hides no other.
+    /// does); damage that a later verification found is taken into account. A set that cannot be read
+    /// is told as such and hides no other.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the volume's directory itself cannot be read.
     pub fn sets(&self) -> Result<Vec<FoundSet>, StoreError> {
-        let names = self.root.names()?;
-        let mut sets: Vec<FoundSet> = names
-            .iter()
-            .filter_map(|name| SetName::parse(name.to_str()?))
-            .filter_map(|name| self.find_set(name))
-            .collect();
+        let mut sets: Vec<FoundSet> = self.each(|_| true)?.collect();
         sets.sort_by(|a, b| (a.sequence(), &a.name).cmp(&(b.sequence(), &b.name)));
         Ok(sets)
     }
 
+    /// The same, in the same order, for a volume of very many sets: each is looked at twice, and no
+    /// more than one manifest is in memory.
+    ///
+    /// # Errors
+    /// As [`Volume::sets`].
+    pub fn sets_one_by_one(&self) -> Result<impl Iterator<Item = FoundSet>, StoreError> {
+        let mut order: Vec<_> = self.each(|_| true)?.map(|set| (set.sequence(), set.name)).collect();
+        order.sort_unstable();
+        let results = Results::open(&self.root);
+        Ok(order.into_iter().filter_map(move |(_, name)| self.find_set(name, &results)))
+    }
+
+    /// What is called like a wanted set, in no order.
+    pub fn each(&self, wanted: impl Fn(&SetName) -> bool) -> Result<impl Iterator<Item = FoundSet>, StoreError> {
+        let names = self.root.names()?;
+        let results = Results::open(&self.root);
+        let names = names.into_iter().filter_map(|name| SetName::parse(name.to_str()?));
+        Ok(names.filter(move |name| wanted(name)).filter_map(move |name| self.find_set(name, &results)))
+    }
+
     /// `None` if there is no directory of that name (any more).
-    fn find_set(&self, name: SetName) -> Option<FoundSet> {
+    fn find_set(&self, name: SetName, results: &Results) -> Option<FoundSet> {
         let path = self.root.path_of(name.as_str());
         let opened = match self.root.stat(name.as_str()) {
             Ok(stat) if !kind(&stat).is_dir() => return None,
@@ -98,6 +115,13 @@ impl Volume {
             Err(error) => return Some(FoundSet::unreadable(name, path, &error)),
         };
         let (size_bytes, state) = look_in(&dir, Some(&name));
+        let state = match state {
+            Look::Consistent { manifest, manifest_bytes } => match results.damage(&name, &path, &manifest.run_id) {
+                Some(damage) => Look::Damaged { manifest, manifest_bytes, damage },
+                None => Look::Consistent { manifest, manifest_bytes },
+            },
+            other => other,
+        };
         let found = FoundSet { name, path, size_bytes, state };
         // Without the lock a set may be deleted under our eyes: that is no damage.
         let gone = !found.is_consistent() && !self.root.knows(found.name.as_str(), &dir);

@@ -1,27 +1,9 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use etcd_backup_core::{Outcome, REPORT_SCHEMA, Reason, Report, RunId};
+use etcd_backup_core::Reason;
 
-use crate::fixture::{Disk, names, run_id};
-
-fn report(run: RunId, message: &str) -> Report {
-    let at = "2026-01-02T03:04:05Z".parse().unwrap();
-    Report {
-        schema_version: REPORT_SCHEMA,
-        run_id: run,
-        outcome: Outcome::Failed,
-        reason: Reason::Stalled,
-        message: message.into(),
-        start_time: at,
-        completion_time: at,
-        node: "master-0".into(),
-        volume_id: None,
-        set: None,
-        warnings: Vec::new(),
-        phases: Vec::new(),
-    }
-}
+use crate::fixture::{Disk, names, report, run_id};
 
 #[test]
 fn the_last_report_of_a_run_is_kept() {

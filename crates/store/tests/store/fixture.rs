@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcd_backup_core::{
-    ClusterFacts, FileRole, MANIFEST_SCHEMA, Manifest, Owner, OwnerKind, RunId, SetFile, SetName, SnapshotFacts, Stamp,
-    Verification,
+    ClusterFacts, FileRole, MANIFEST_SCHEMA, Manifest, Outcome, Owner, OwnerKind, REPORT_SCHEMA, Reason, Report, RunId,
+    SetFile, SetName, SnapshotFacts, Stamp, Verification,
 };
 use etcd_backup_store::{LockedVolume, PublishedSet, Staging, StoreError, Volume, hash_file};
 use jiff::Timestamp;
@@ -18,6 +18,11 @@ pub(crate) struct Disk(TempDir);
 impl Disk {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
+    }
+
+    /// The same where nothing has to wait for a disk, if there is such a place.
+    pub(crate) fn in_memory() -> Self {
+        Self(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -73,7 +78,7 @@ fn start() -> Timestamp {
     "2026-01-02T03:04:05Z".parse().unwrap()
 }
 
-fn owner() -> Owner {
+pub(crate) fn owner() -> Owner {
     Owner { cluster: Some("c1".into()), kind: OwnerKind::Backup, name: "nightly".into() }
 }
 
@@ -134,5 +139,25 @@ fn manifest(number: u32, sequence: u64, files: Vec<SetFile>) -> Manifest {
             checks: vec!["sha256".into()],
             waived: Vec::new(),
         },
+    }
+}
+
+pub(crate) fn report(run: RunId, message: &str) -> Report {
+    Report {
+        schema_version: REPORT_SCHEMA,
+        run_id: run,
+        outcome: Outcome::Failed,
+        reason: Reason::Stalled,
+        message: message.into(),
+        start_time: start(),
+        completion_time: start(),
+        node: "master-0".into(),
+        owner: None,
+        volume_id: None,
+        set: None,
+        retention: None,
+        catalogue: None,
+        warnings: Vec::new(),
+        phases: Vec::new(),
     }
 }

@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::symlink;
 
 use etcd_backup_core::Reason;
-use etcd_backup_store::{SetState, StoreError, verify_files};
+use etcd_backup_store::{Look, StoreError, open_file, verify_files};
 
 use crate::fixture::{Disk, names};
 
 #[test]
 fn links_in_place_of_the_volumes_own_directories_are_refused() {
-    for own in ["", "staging", "trash", "runs"] {
+    for own in ["", "staging", "trash", "runs", "verified"] {
         let (disk, outside) = (Disk::new(), Disk::new());
         fs::write(outside.path().join("precious"), b"x").unwrap();
         if !own.is_empty() {
@@ -83,9 +83,13 @@ fn a_link_in_place_of_a_sets_file_is_not_followed_and_proves_nothing() {
     symlink(&moved, &file).unwrap();
 
     let sets = disk.volume().sets().unwrap();
-    assert!(matches!(&sets[0].state, SetState::Unreadable { .. }), "{:?}", sets[0]);
+    assert!(matches!(&sets[0].state, Look::Unreadable { .. }), "{:?}", sets[0]);
     let error = verify_files(&set.path, &set.manifest, |_| ControlFlow::Continue(())).unwrap_err();
     assert!(!matches!(error, StoreError::Damaged(_)), "{error}");
+    let error = open_file(&set.path, &set.manifest.files[0].name).unwrap_err();
+    assert_eq!(error.reason(), Reason::VolumeInvalid, "{error}");
+    open_file(&set.path, &set.manifest.files[1].name).unwrap();
+    assert!(open_file(&set.path, "../.etcd-backup/volume.json").is_err());
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use etcd_backup_core::{FileRole, Manifest, Reason};
-use etcd_backup_store::{SetState, StoreError, verify_files};
+use etcd_backup_store::{Look, StoreError, verify_files};
 
-use crate::fixture::{Disk, content, names, remove, run_id, set_name, staged};
+use crate::fixture::{Disk, content, names, owner, remove, run_id, set_name, staged};
 
 #[test]
 fn a_published_set_is_found_whole_and_proven() {
@@ -24,7 +24,7 @@ fn a_published_set_is_found_whole_and_proven() {
 
     let sets = disk.volume().sets().unwrap();
     assert_eq!(sets.len(), 1);
-    let SetState::Consistent { manifest, manifest_bytes } = &sets[0].state else { panic!("{:?}", sets[0]) };
+    let Look::Consistent { manifest, manifest_bytes } = &sets[0].state else { panic!("{:?}", sets[0]) };
     assert_eq!((&**manifest, *manifest_bytes), (&published.manifest, published.manifest_bytes));
     assert_eq!(sets[0].size_bytes, published.reported().size_bytes());
 
@@ -93,6 +93,27 @@ fn sequence_goes_on_from_the_highest_even_of_a_newer_version() {
     let error = disk.lock().next_sequence().unwrap_err();
     assert_eq!(error.reason(), Reason::VolumeInvalid);
     assert!(error.to_string().contains("backup-newer"), "{error}");
+}
+
+#[test]
+fn a_number_never_comes_back() {
+    let disk = Disk::new();
+    for number in 1..=3 {
+        let set = disk.publish(number);
+        assert_eq!(set.manifest.sequence, u64::from(number), "the one before was deleted by hand");
+        remove(&set.path);
+    }
+    // Not understood: the sets alone tell the number, and the file is written anew.
+    disk.publish(4);
+    for (document, next) in [("{", 5), (r#"{"schemaVersion":"2.0","highest":41}"#, 42)] {
+        fs::write(disk.own("sequence.json"), document).unwrap();
+        assert_eq!(disk.lock().next_sequence().unwrap(), next, "{document}");
+    }
+    assert_eq!(disk.publish(5).manifest.sequence, 42);
+    assert_eq!(disk.lock().next_sequence().unwrap(), 43);
+    fs::write(disk.own("sequence.json"), r#"{"schemaVersion":"1.0","highest":18446744073709551615}"#).unwrap();
+    let error = disk.lock().next_sequence().unwrap_err();
+    assert!(error.to_string().contains("sequence.json"), "{error}");
 }
 
 #[test]
@@ -216,7 +237,7 @@ fn whoever_lists_meanwhile_sees_whole_sets_or_none() {
             let mut looks = 0;
             while !done.load(Ordering::Relaxed) || looks == 0 {
                 for set in volume.sets().unwrap() {
-                    assert!(matches!(set.state, SetState::Consistent { .. }), "{set:?}");
+                    assert!(matches!(set.state, Look::Consistent { .. }), "{set:?}");
                 }
                 looks += 1;
             }
@@ -224,8 +245,7 @@ fn whoever_lists_meanwhile_sees_whole_sets_or_none() {
         for number in 1..=30 {
             let published = disk.publish(number);
             if number % 3 == 0 {
-                // As a deletion does: into the trash first.
-                fs::rename(&published.path, disk.own("trash").join(published.name.as_str())).unwrap();
+                disk.lock().delete(&published.name, &owner()).unwrap();
             }
         }
         done.store(true, Ordering::Relaxed);
