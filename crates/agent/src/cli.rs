@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use etcd_backup_core::{Owner, OwnerKind, RunId};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use etcd_backup_core::{AcceptedLineage, Owner, OwnerKind, Policy, Retention, RunId};
 use etcd_backup_etcd::{DEFAULT_LOCAL_ENDPOINT, Limits};
 use jiff::SignedDuration;
 use uuid::Uuid;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::progress::ProgressMode;
+use crate::retention::PolicySource;
 
 /// Backups of etcd that are proven before they count.
 #[derive(Debug, Parser)]
@@ -33,11 +35,33 @@ pub(crate) enum Verb {
     /// Prove that a snapshot file, a set, or every set on a volume is sound
     #[command(after_help = Exit::table())]
     Verify(VerifyArgs),
-    /// Answer what became of a run: its set, verified again, or its report
+    /// Delete what a policy does not keep of one owner's sets, or show what it would delete
     ///
-    /// Success means that the question was answered, whatever the answer is.
+    /// The newest verified set is never deleted, and before anything is, it is read and proven.
     #[command(after_help = Exit::table())]
-    Inventory(InventoryArgs),
+    Prune(Box<PruneArgs>),
+    /// List every set as one line of JSON, closed by what they add up to; or answer what became of a run
+    ///
+    /// With --run-id: its set, verified again, or its report. Success means that the question was
+    /// answered, whatever the answer is.
+    #[command(after_help = Exit::table())]
+    Inventory(Box<InventoryArgs>),
+}
+
+impl Cli {
+    /// What the parser cannot see by itself.
+    pub(crate) fn check(&self) -> Result<(), clap::Error> {
+        let owner = match &self.verb {
+            Verb::Save(args) if args.policy.is_some() => &args.run.owner,
+            Verb::Prune(args) => &args.owner,
+            _ => return Ok(()),
+        };
+        if owner.kind == OwnerKind::EtcdBackup {
+            let message = format!("{owner} is a one-shot backup: no policy deletes its sets");
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -45,6 +69,11 @@ pub(crate) struct SaveArgs {
     /// Directory that keeps the sets, such as where a volume is mounted
     #[arg(value_name = "DIR")]
     pub(crate) volume: PathBuf,
+    /// What to keep of the owner's sets: a policy.json, read again before anything is deleted
+    ///
+    /// One that cannot be read deletes nothing, and the backup is made all the same.
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    pub(crate) policy: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
     #[command(flatten)]
@@ -166,13 +195,85 @@ pub(crate) struct VerifyArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Directory that keeps the sets
+    #[arg(value_name = "DIR")]
+    pub(crate) volume: PathBuf,
+    /// Whose sets: Backup or Manual, and a name
+    #[arg(long, value_name = "KIND/NAME", value_parser = parse_owner)]
+    owner: Owner,
+    /// The cluster's identity: uid of the namespace kube-system
+    #[arg(long, value_name = "UID")]
+    cluster: String,
+    #[command(flatten)]
+    limit: LimitChoice,
+    /// Go on although etcd was restored or rebuilt after this place in the volume's order
+    #[arg(long, value_name = "VOLUME/SEQUENCE", value_parser = parse_accepted, conflicts_with = "expect_policy")]
+    accept_lineage: Option<AcceptedLineage>,
+    /// Fail unless the policy file is the one of this hash
+    #[arg(long, value_name = "HASH", conflicts_with_all = ["keep", "max_size"])]
+    pub(crate) expect_policy: Option<String>,
+    /// Only show what would be deleted; changes nothing and waits for nobody
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Longest wait for another run on this volume
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+    pub(crate) lock_timeout: Duration,
+    /// Identity of this run [default: a random UUID]
+    #[arg(long, env = "ETCD_BACKUP_RUN_ID", value_name = "UUID")]
+    pub(crate) run_id: Option<RunId>,
+    /// This node's name [default: the host's name]
+    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// Also write the report to this file, in place
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report_file: Option<PathBuf>,
+}
+
+/// What to keep: one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct LimitChoice {
+    /// What a policy.json says; read again before anything is deleted
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// So many verified sets
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    keep: Option<u64>,
+    /// So many bytes, such as 10GiB
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    max_size: Option<u64>,
+}
+
+impl PruneArgs {
+    /// Whose sets.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { cluster: Some(self.cluster.clone()), ..self.owner.clone() }
+    }
+
+    /// What to keep of them.
+    pub(crate) fn policy(&self) -> PolicySource {
+        let accepted = self.accept_lineage.clone();
+        let retention = match &self.limit {
+            LimitChoice { policy: Some(path), .. } => return PolicySource::File { path: path.clone(), accepted },
+            LimitChoice { max_size: Some(max_bytes), .. } => Retention::Size { max_bytes: *max_bytes },
+            LimitChoice { keep, .. } => Retention::Number { max_sets: keep.unwrap_or(u64::MAX) },
+        };
+        PolicySource::Flags(Policy { accepted_lineage: accepted, ..Policy::new(retention) })
+    }
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct InventoryArgs {
     /// Directory that keeps the sets
     #[arg(value_name = "DIR")]
     pub(crate) volume: PathBuf,
-    /// The run that is asked for
+    /// The run that is asked for, instead of a list of all sets
     #[arg(long, env = "ETCD_BACKUP_RUN_ID", value_name = "UUID")]
-    pub(crate) run_id: RunId,
+    pub(crate) run_id: Option<RunId>,
     /// Longest wait for another run on this volume, which may be the one that is asked for
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
     pub(crate) lock_timeout: Duration,
@@ -206,10 +307,30 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `<volume id>/<sequence>`, as a report tells it.
+fn parse_accepted(text: &str) -> Result<AcceptedLineage, String> {
+    AcceptedLineage::try_from(text.to_owned())
+}
+
+/// Bytes, or a number of KiB, MiB, GiB or TiB.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let factor = match text[digits.len()..].trim_start() {
+        "" => Some(1),
+        unit => ["KiB", "MiB", "GiB", "TiB"]
+            .iter()
+            .zip(1..)
+            .find(|(known, _)| **known == unit)
+            .map(|(_, at)| 1 << (10 * at)),
+    };
+    let bytes = digits.parse().ok().zip(factor).and_then(|(number, factor): (u64, u64)| number.checked_mul(factor));
+    bytes
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "expected a number of bytes, KiB, MiB, GiB or TiB, such as 10GiB".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -232,6 +353,40 @@ mod tests {
         assert_eq!(parse_duration("30s").unwrap(), Duration::from_secs(30));
         for wrong in ["30", "0s", "-1s", "soon", ""] {
             assert!(parse_duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_have_a_unit() {
+        for (text, bytes) in [("1", 1), ("10GiB", 10 << 30), ("512 MiB", 512 << 20), ("2TiB", 2 << 40)] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "0", "GiB", "10GB", "10 gib", "-1", "1.5GiB", "99999999999TiB"] {
+            assert!(parse_size(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_policy_is_for_the_sets_of_a_schedule_or_an_administrator() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).and_then(|cli| cli.check());
+        let prune = "etcd-backup prune /d --cluster c --owner";
+        for (line, ok) in [
+            (format!("{prune} Backup/a --keep 3"), true),
+            (format!("{prune} Manual/a --max-size 1GiB --accept-lineage v/3"), true),
+            (format!("{prune} Backup/a --policy p --expect-policy h --yes"), true),
+            (format!("{prune} EtcdBackup/a --keep 3"), false),
+            (format!("{prune} Backup/a"), false),
+            (format!("{prune} Backup/a --keep 3 --max-size 1GiB"), false),
+            (format!("{prune} Backup/a --keep 0"), false),
+            (format!("{prune} Backup/a --keep 3 --expect-policy h"), false),
+            (format!("{prune} Backup/a --keep 3 --yes --dry-run"), false),
+            ("etcd-backup prune /d --owner Backup/a --keep 3".to_owned(), false),
+            ("etcd-backup save /d --policy p --cluster c".to_owned(), true),
+            ("etcd-backup save /d --policy p".to_owned(), false),
+            ("etcd-backup save /d --policy p --cluster c --owner EtcdBackup/a".to_owned(), false),
+            ("etcd-backup save /d --owner EtcdBackup/a".to_owned(), true),
+        ] {
+            assert_eq!(parse(&line).is_ok(), ok, "{line}");
         }
     }
 }

@@ -97,6 +97,8 @@ mod tests {
             (Reason::Tls, 4),
             (Reason::PermissionDenied, 4),
             (Reason::RunNotFound, 4),
+            (Reason::PolicyInvalid, 4),
+            (Reason::PolicyNotCurrent, 1),
             (Reason::Interrupted, 5),
         ] {
             assert_eq!(Exit::of_failure(reason) as u8, exit, "{reason}");

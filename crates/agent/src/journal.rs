@@ -1,6 +1,9 @@
 use std::time::{Duration, Instant};
 
-use etcd_backup_core::{Outcome, PhaseTime, REPORT_SCHEMA, Reason, Report, ReportedSet, RunId, Warning};
+use etcd_backup_core::{
+    Outcome, Owner, PhaseTime, REPORT_SCHEMA, Reason, Report, ReportedCatalogue, ReportedSet, RetentionReport, RunId,
+    Warning,
+};
 use jiff::Timestamp;
 
 /// What a run remembers of itself on the way to its [`Report`].
@@ -9,8 +12,14 @@ pub(crate) struct Journal {
     run_id: RunId,
     node: String,
     start_time: Timestamp,
+    /// Whose run it is, if it is somebody's.
+    pub(crate) owner: Option<Owner>,
     /// Identity of the volume, once it is known.
     pub(crate) volume_id: Option<String>,
+    /// What was enforced of a policy.
+    pub(crate) retention: Option<RetentionReport>,
+    /// What is on the volume when the run is over.
+    pub(crate) catalogue: Option<ReportedCatalogue>,
     warnings: Vec<Warning>,
     phases: Vec<PhaseTime>,
     current: Option<(&'static str, Instant)>,
@@ -19,7 +28,18 @@ pub(crate) struct Journal {
 impl Journal {
     pub(crate) fn begin(run_id: RunId, node: String, now: Timestamp) -> Self {
         tracing::info!(%run_id, node, "run begins");
-        Self { run_id, node, start_time: now, volume_id: None, warnings: Vec::new(), phases: Vec::new(), current: None }
+        Self {
+            run_id,
+            node,
+            start_time: now,
+            owner: None,
+            volume_id: None,
+            retention: None,
+            catalogue: None,
+            warnings: Vec::new(),
+            phases: Vec::new(),
+            current: None,
+        }
     }
 
     pub(crate) fn run_id(&self) -> &RunId {
@@ -38,7 +58,7 @@ impl Journal {
         &self.warnings
     }
 
-    /// A phase begins, and the one before it is over.
+    /// A phase begins, or goes on, and the one before it is over.
     pub(crate) fn enter(&mut self, phase: &'static str) {
         self.leave();
         self.current = Some((phase, Instant::now()));
@@ -58,12 +78,15 @@ impl Journal {
         if let Some((phase, started)) = self.current.take() {
             let millis = millis(started.elapsed());
             tracing::info!(phase, millis, "phase over");
-            self.phases.push(PhaseTime { phase: phase.to_owned(), millis });
+            match self.phases.iter_mut().find(|known| known.phase == phase) {
+                Some(known) => known.millis += millis,
+                None => self.phases.push(PhaseTime { phase: phase.to_owned(), millis }),
+            }
         }
     }
 
     /// The report of a run that published `set`, or found it.
-    pub(crate) fn completed(mut self, reason: Reason, set: ReportedSet, now: Timestamp) -> Report {
+    pub(crate) fn published(mut self, reason: Reason, set: ReportedSet, now: Timestamp) -> Report {
         self.leave();
         let proven = if set.verified { "verified" } else { "NOT fully verified" };
         let message = match reason {
@@ -72,6 +95,13 @@ impl Journal {
         };
         tracing::info!(%reason, set = %set.name, "{message}");
         self.report(Outcome::Completed, reason, message, Some(set), now)
+    }
+
+    /// The report of a run that did what it was to do, other than to publish a set.
+    pub(crate) fn done(mut self, reason: Reason, message: String, now: Timestamp) -> Report {
+        self.leave();
+        tracing::info!(%reason, "{message}");
+        self.report(Outcome::Completed, reason, message, None, now)
     }
 
     /// The report of a run that failed.
@@ -99,12 +129,21 @@ impl Journal {
             start_time: self.start_time,
             completion_time: now,
             node: self.node,
+            owner: self.owner,
             volume_id: self.volume_id,
             set,
+            retention: self.retention,
+            catalogue: self.catalogue,
             warnings: self.warnings,
             phases: self.phases,
         }
     }
+}
+
+/// A run's id, made at random.
+pub(crate) fn random_run_id() -> RunId {
+    #[expect(clippy::expect_used, reason = "a UUID is 36 characters of a run id's alphabet")]
+    uuid::Uuid::new_v4().to_string().parse().expect("a UUID is a run id")
 }
 
 /// Name of this host.

@@ -1,9 +1,11 @@
 //! `etcd-backup`: does all work on a backup's data, in a pod or by hand on a node.
 //!
-//! One module per verb: [`save`], [`list`], [`verify`], [`inventory`]. It needs no Kubernetes API.
+//! One module per verb: [`save`], [`list`], [`verify`], [`prune`], [`inventory`]. It needs no
+//! Kubernetes API.
 
 #![forbid(unsafe_code)]
 
+mod catalogue;
 mod cli;
 mod exit;
 mod inventory;
@@ -14,9 +16,12 @@ mod logging;
 mod output;
 mod progress;
 mod proof;
+mod prune;
+mod retention;
 mod save;
 mod static_resources;
 mod stop;
+mod table;
 mod verify;
 
 use std::process::ExitCode;
@@ -27,8 +32,14 @@ use cli::{Cli, Verb};
 use exit::Exit;
 use stop::Stop;
 
+/// The verifier, in manifests and results of verifications.
+const VERSION: &str = concat!("etcd-backup ", env!("CARGO_PKG_VERSION"));
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = cli.check() {
+        error.exit();
+    }
     logging::start();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -59,11 +70,8 @@ async fn run(cli: Cli) -> Exit {
         }
         Verb::List(args) => to_its_end(&stop, move || list::run(&args, cli.output)).await,
         Verb::Verify(args) => to_its_end(&stop, move || verify::run(&args, cli.output)).await,
-        Verb::Inventory(args) => {
-            let answer = inventory::run(&args, &stop).await;
-            output::deliver(&answer.report, cli.output, args.report_file.as_deref());
-            answer.exit
-        }
+        Verb::Prune(args) => prune::run(args, cli.output, &stop).await,
+        Verb::Inventory(args) => inventory::run(args, cli.output, &stop).await,
     }
 }
 

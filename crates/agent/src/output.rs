@@ -35,15 +35,20 @@ pub(crate) fn print_json(document: &impl Serialize) {
 
 /// Delivers a run's report to standard output and to the file that was asked for.
 pub(crate) fn deliver(report: &Report, output: Output, file: Option<&Path>) {
+    write_report(report, file);
+    print(&match output {
+        Output::Json => report.to_json(),
+        Output::Text => text(report),
+    });
+}
+
+/// Writes a run's report to the file that was asked for.
+pub(crate) fn write_report(report: &Report, file: Option<&Path>) {
     if let Some(path) = file
         && let Err(error) = write_in_place(path, report.to_json().as_bytes())
     {
         tracing::error!(path = %path.display(), %error, "the report cannot be written to --report-file");
     }
-    print(&match output {
-        Output::Json => report.to_json(),
-        Output::Text => text(report),
-    });
 }
 
 /// A container's termination message is a mount, which cannot be replaced by rename.
@@ -52,7 +57,8 @@ fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-fn text(report: &Report) -> String {
+/// A report for people.
+pub(crate) fn text(report: &Report) -> String {
     let mut text = match report.outcome {
         Outcome::Completed => format!("Completed: {}\n", report.message),
         Outcome::Failed => format!("Failed ({}): {}\n", report.reason, report.message),
@@ -71,6 +77,13 @@ fn text(report: &Report) -> String {
             snapshot.etcd_version.as_deref().unwrap_or("?"),
         );
         let _ = writeln!(text, "  sha256    {}", snapshot.sha256);
+    }
+    if let Some(retention) = &report.retention {
+        let deleted = match retention.deleted {
+            0 => "nothing deleted".to_owned(),
+            sets => format!("{sets} sets deleted ({})", BinaryBytes(retention.deleted_bytes)),
+        };
+        let _ = writeln!(text, "  retention {}: {deleted}; {}", retention.reason.as_str(), retention.message);
     }
     for warning in &report.warnings {
         let _ = writeln!(text, "  warning   {}: {}", warning.reason, warning.message);

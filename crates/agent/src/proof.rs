@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use etcd_backup_core::{FileRole, Manifest, Reason, SetFile};
 use etcd_backup_snapshot::{Description, SnapshotError};
-use etcd_backup_store::hash_file;
+use etcd_backup_store::{StoreError, hash_file, open_file};
 use rustix::fs::Advice;
 
 use crate::static_resources::{ArchiveError, check_archive};
@@ -28,12 +28,15 @@ pub(crate) enum ProofError {
     Differs { path: PathBuf, role: FileRole, what: String },
     #[error("{} cannot be read: {source}; nothing is concluded from it: check the volume, then verify again", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("{0}; nothing is concluded from it")]
+    Open(StoreError),
 }
 
 impl ProofError {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Read { .. }
+            | Self::Open(_)
             | Self::Snapshot { source: SnapshotError::Read { .. }, .. }
             | Self::Archive { source: ArchiveError::Read(_), .. } => Reason::VolumeIo,
             Self::Archive { .. } | Self::Differs { role: FileRole::StaticResources, .. } => Reason::ArchiveInvalid,
@@ -45,7 +48,7 @@ impl ProofError {
     pub(crate) fn check(&self) -> &'static str {
         match self {
             Self::Snapshot { source, .. } => source.reason(),
-            Self::Archive { source: ArchiveError::Read(_), .. } | Self::Read { .. } => "ReadFailed",
+            Self::Archive { source: ArchiveError::Read(_), .. } | Self::Read { .. } | Self::Open(_) => "ReadFailed",
             Self::Archive { .. } => "ArchiveInvalid",
             Self::Differs { .. } => "Differs",
         }
@@ -70,7 +73,7 @@ pub(crate) fn set(dir: &Path, manifest: &Manifest) -> Result<Description, ProofE
     let mut description = None;
     for file in &manifest.files {
         let path = dir.join(&file.name);
-        let opened = File::open(&path).map_err(|source| ProofError::Read { path: path.clone(), source })?;
+        let opened = open_file(dir, &file.name).map_err(ProofError::Open)?;
         let (sha256, bytes) = match file.role {
             FileRole::Snapshot => {
                 let found = snapshot(&path, &opened)?;

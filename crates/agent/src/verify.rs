@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use etcd_backup_core::{FileRole, Manifest, Reason};
 use etcd_backup_snapshot::Description;
-use etcd_backup_store::{SetState, StoreError, Volume, look};
+use etcd_backup_store::{Look, StoreError, Volume, look};
 use serde::Serialize;
 
 use crate::cli::VerifyArgs;
@@ -155,17 +155,17 @@ fn snapshot_file(path: &Path) -> Finding {
     }
 }
 
-fn set(path: &Path, state: SetState) -> Finding {
+fn set(path: &Path, state: Look) -> Finding {
     let manifest = match state {
-        SetState::Consistent { manifest, .. } => manifest,
-        SetState::Damaged { damage, .. } => {
+        Look::Consistent { manifest, .. } => manifest,
+        Look::Damaged { damage, .. } => {
             return Finding::not_sound(path, Verdict::Damaged, "Differs", StoreError::from(damage).to_string());
         }
-        SetState::Unreadable { why, .. } => {
+        Look::Unreadable { why, .. } => {
             let message = format!("{}: {why}", path.display());
             return Finding::not_sound(path, Verdict::Unreadable, "ReadFailed", message);
         }
-        SetState::Foreign { why } => return Finding::not_sound(path, Verdict::Foreign, "Foreign", why),
+        Look::Foreign { why } => return Finding::not_sound(path, Verdict::Foreign, "Foreign", why),
     };
     match proof::set(path, &manifest) {
         Ok(description) => {

@@ -2,19 +2,20 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use etcd_backup_core::Warning;
+use etcd_backup_core::{Lineage, Warning};
 use etcd_backup_etcd::{Candidate, EtcdError, Quorum, SnapshotStream, linearizable_revision};
 use etcd_backup_snapshot::Description;
 use etcd_backup_store::{Staging, StoreError};
 
-use super::Context;
 use super::error::SaveError;
+use super::room::Coming;
+use super::{Context, Run, room};
 use crate::journal::Journal;
 use crate::progress::Progress;
 use crate::proof;
 
-/// Room for the manifest and for what the file system itself needs, in bytes.
-const BESIDE_THE_SNAPSHOT: u64 = 1 << 20;
+/// How often a snapshot may be begun because it had grown while room was made for it.
+const OPENINGS: u32 = 5;
 
 /// A snapshot that is in the staged set, durable and proven.
 #[derive(Debug)]
@@ -27,6 +28,14 @@ pub(super) struct Saved {
     pub(super) description: Description,
 }
 
+impl Saved {
+    /// The set that it becomes.
+    pub(super) fn coming(&self, context: &Context<'_>) -> Coming {
+        let verified = context.archives && self.required_revision.is_some();
+        Coming { lineage: lineage(&self.candidate, self.description.current_revision()), verified }
+    }
+}
+
 /// Tries one member: fixes the revision, streams, makes durable, proves. What a failed attempt has
 /// staged is removed.
 pub(super) async fn attempt(
@@ -34,20 +43,29 @@ pub(super) async fn attempt(
     candidate: Candidate,
     name: &str,
     staging: &mut Staging,
-    journal: &mut Journal,
+    run: &mut Run<'_>,
 ) -> Result<Saved, SaveError> {
-    let required_revision = required_revision(context, &candidate, journal).await?;
+    let required_revision = required_revision(context, &candidate, &mut run.journal).await?;
+    let coming = Coming {
+        lineage: lineage(&candidate, required_revision.unwrap_or(0)),
+        verified: context.archives && required_revision.is_some(),
+    };
+    let stream = begin(context, &candidate, &coming, run).await?;
     let file = staging.create(name)?;
-    let taken = match stream(context, &candidate, &file, journal).await {
-        Ok(()) => prove(context, &candidate, required_revision, &staging.path().join(name), file, journal).await,
+    let taken = match write(context, stream, &file).await {
+        Ok(()) => {
+            let path = staging.path().join(name);
+            prove(context, &candidate, required_revision, &path, file, &mut run.journal).await
+        }
         Err(error) => Err(error),
     };
+    run.observe();
     match taken {
         Ok(description) => {
-            candidate.warnings.iter().for_each(|warning| journal.warn(warning.clone()));
+            candidate.warnings.iter().for_each(|warning| run.journal.warn(warning.clone()));
             if required_revision.is_none() {
                 let message = "there was no quorum to prove that the snapshot is not old (--allow-no-quorum)";
-                journal.warn(Warning::new("FreshnessNotProven", message));
+                run.journal.warn(Warning::new("FreshnessNotProven", message));
             }
             Ok(Saved { candidate, required_revision, description })
         }
@@ -78,20 +96,41 @@ async fn required_revision(
     }
 }
 
-async fn stream(
+/// Begins a stream for which there is room, and for the set's other files too.
+async fn begin(
     context: &Context<'_>,
     candidate: &Candidate,
-    file: &File,
-    journal: &mut Journal,
-) -> Result<(), SaveError> {
-    journal.enter("stream");
-    let stream = SnapshotStream::open(&context.connection, candidate, &context.limits, context.stop.token()).await?;
-    let size_bytes = stream.size_bytes();
-    context.volume.require_room(size_bytes + BESIDE_THE_SNAPSHOT, context.reserve_percent)?;
-    let mut progress = Progress::start(context.progress, "snapshot", size_bytes);
+    coming: &Coming,
+    run: &mut Run<'_>,
+) -> Result<SnapshotStream, SaveError> {
+    let mut bytes = 0;
+    for _ in 0..OPENINGS {
+        run.journal.enter("stream");
+        let stream =
+            SnapshotStream::open(&context.connection, candidate, &context.limits, context.stop.token()).await?;
+        bytes = stream.size_bytes().saturating_add(context.beside_the_snapshot);
+        if room::is_there(context, run, bytes, coming)? {
+            return Ok(stream);
+        }
+        // etcd's read transaction must not wait for deletions.
+        drop(stream);
+        tracing::info!(bytes, "the policy has to make room first");
+        room::make(context, run, bytes, coming).await?;
+    }
+    Err(SaveError::OutgrowsRoom { member: candidate.to_string(), bytes })
+}
+
+async fn write(context: &Context<'_>, stream: SnapshotStream, file: &File) -> Result<(), SaveError> {
+    let mut progress = Progress::start(context.progress, "snapshot", stream.size_bytes());
     let own = file.try_clone().map_err(|source| volume_error("open", context, source))?;
     stream.write_to(own, |bytes| progress.at(bytes)).await?;
     Ok(())
+}
+
+/// Which etcd data a member has at this revision, 0 if that is not known.
+fn lineage(candidate: &Candidate, revision: i64) -> Lineage {
+    let cluster_id = format!("{:x}", candidate.cluster_id);
+    Lineage { cluster_id, revision, raft_term: candidate.status.raft_term }
 }
 
 /// Proves the snapshot from the disk, and that it is not old.
@@ -120,5 +159,5 @@ async fn prove(
 }
 
 fn volume_error(action: &'static str, context: &Context<'_>, source: io::Error) -> SaveError {
-    StoreError::Io { action, path: context.volume.path().to_owned(), source }.into()
+    StoreError::Io { action, path: context.locked.volume().path().to_owned(), source }.into()
 }

@@ -16,6 +16,12 @@ pub(crate) enum SaveError {
     Stopped(#[from] Stopped),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("{source}. The policy deletes nothing to make room: {held}")]
+    NothingGoes { source: StoreError, held: String },
+    #[error(
+        "the snapshot from {member} was larger each time that room had been made for it, last {bytes} bytes with what goes beside it; try again at a quieter hour"
+    )]
+    OutgrowsRoom { member: String, bytes: u64 },
     #[error(
         "{} is not laid out as a control plane's Kubernetes directory; run on a control-plane node, name the directory (--kubernetes-dir), or save the snapshot alone (--layout none)",
         dir.display()
@@ -41,7 +47,8 @@ impl SaveError {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Stopped(stopped) => stopped.reason(),
-            Self::Store(error) => error.reason(),
+            Self::Store(error) | Self::NothingGoes { source: error, .. } => error.reason(),
+            Self::OutgrowsRoom { .. } => Reason::DatabaseGrowth,
             Self::NoLayout { .. } => Reason::StaticResources,
             Self::StaticResources(error) => error.reason(),
             Self::Connection(error) => error.reason(),

@@ -4,6 +4,7 @@ use etcd_backup_core::{
 use jiff::Timestamp;
 
 use super::attempt::Saved;
+use crate::VERSION;
 use crate::journal::Journal;
 use crate::proof::{ARCHIVE_CHECK, SNAPSHOT_CHECKS};
 
@@ -51,12 +52,18 @@ pub(super) fn build(parts: Parts<'_>) -> Manifest {
         cluster: ClusterFacts { version: cluster_version },
         warnings: journal.warnings().to_vec(),
         verification: Verification {
-            by: concat!("etcd-backup ", env!("CARGO_PKG_VERSION")).to_owned(),
+            by: VERSION.to_owned(),
             time: now,
             checks: checks.into_iter().map(str::to_owned).collect(),
             waived: waived.into_iter().map(str::to_owned).collect(),
         },
     }
+}
+
+/// Bytes of the manifest's file.
+pub(super) fn bytes(manifest: &Manifest) -> u64 {
+    let end_of_line = 1;
+    serde_json::to_vec_pretty(manifest).map_or(0, |document| document.len() as u64 + end_of_line)
 }
 
 fn facts(saved: &Saved) -> SnapshotFacts {

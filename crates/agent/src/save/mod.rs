@@ -1,61 +1,117 @@
 //! `etcd-backup save`: one run, from the lock to the report.
 
+mod archive;
 mod attempt;
 mod connection;
 mod error;
 mod manifest;
+mod room;
 
-use std::fs::File;
-
-use etcd_backup_core::{FileRole, Layout, Owner, Reason, Report, ReportedSet, RunId, SetFile, SetName, Stamp, Warning};
+use etcd_backup_core::{Layout, Owner, Reason, Report, ReportedSet, RetentionReason, SetName, Stage, Stamp, Warning};
 use etcd_backup_etcd::{Connection, Limits, Quorum, candidates, survey};
-use etcd_backup_store::{LockedVolume, Staging, Volume};
+use etcd_backup_store::{LockedVolume, Staging};
 use jiff::Timestamp;
 
+use crate::catalogue;
 use crate::cli::{LayoutChoice, SaveArgs};
-use crate::journal::{Journal, host_name};
+use crate::journal::{Journal, host_name, random_run_id};
 use crate::lock::lock_volume;
 use crate::progress::ProgressMode;
 use crate::proof;
-use crate::static_resources::{Collected, collect, detect_layout};
+use crate::retention::{PolicySource, Retention};
+use crate::static_resources::detect_layout;
 use crate::stop::Stop;
+use archive::StaticResources;
 use attempt::Saved;
 use error::SaveError;
 
-/// What every attempt of a run needs.
+/// Bytes that a manifest nearly always stays below. Its own size is looked at before it is written.
+const MANIFEST_BYTES: u64 = 16 * 1024;
+
+/// What every step of a run needs.
 struct Context<'a> {
-    volume: &'a Volume,
+    locked: &'a LockedVolume,
     stop: &'a Stop,
     connection: Connection,
     limits: Limits,
     quorum: Quorum,
     reserve_percent: u8,
+    /// Whether the set will have an archive of static pod resources.
+    archives: bool,
+    /// Most bytes of the set's other files.
+    beside_the_snapshot: u64,
     progress: ProgressMode,
+}
+
+/// What a run learns as it goes on.
+struct Run<'a> {
+    journal: Journal,
+    /// What is to be kept, if there is a policy.
+    retention: Option<Retention<'a>>,
+}
+
+impl Run<'_> {
+    /// Takes note of the bytes that are staged now.
+    fn observe(&mut self) {
+        self.retention.iter_mut().for_each(|retention| retention.observe(0));
+    }
 }
 
 /// Takes a backup. Whatever happens, the report tells it; it is on the volume too if the lock was had.
 pub(crate) async fn run(args: &SaveArgs, stop: &Stop) -> Report {
     let run_id = args.run.run_id.clone().unwrap_or_else(random_run_id);
     let node = args.run.node.clone().unwrap_or_else(host_name);
+    let owner = Owner { cluster: args.run.cluster.clone(), ..args.run.owner.clone() };
     let mut journal = Journal::begin(run_id, node, Timestamp::now());
+    journal.owner = Some(owner.clone());
     let locked = match lock(args, stop, &mut journal).await {
         Ok(locked) => locked,
         Err(error) => return journal.failed(error.reason(), error.to_string(), Timestamp::now()),
     };
     let stop = stop.within(args.limits.deadline);
-    let report = match save(args, &stop, &locked, &mut journal).await {
-        Ok((reason, set)) => journal.completed(reason, set, Timestamp::now()),
-        Err(error) => journal.failed(error.reason(), error.to_string(), Timestamp::now()),
-    };
+    let mut run = Run { journal, retention: None };
+    let saved = save(args, owner, &stop, &locked, &mut run).await;
+    if let (Ok((_, set)), Some(retention)) = (&saved, &mut run.retention) {
+        run.journal.enter("prune");
+        prune(retention, &set.name, &stop, &mut run.journal).await;
+    }
+    let report = run.report(saved, &locked);
     if let Err(error) = locked.write_report(&report) {
         tracing::warn!(%error, "the report cannot be kept on the volume");
     }
     report
 }
 
-fn random_run_id() -> RunId {
-    #[expect(clippy::expect_used, reason = "a UUID is 36 characters of a run id's alphabet")]
-    uuid::Uuid::new_v4().to_string().parse().expect("a UUID is a run id")
+impl Run<'_> {
+    fn report(self, saved: Result<(Reason, ReportedSet), SaveError>, locked: &LockedVolume) -> Report {
+        let Self { mut journal, retention } = self;
+        journal.retention = retention.as_ref().and_then(Retention::report);
+        journal.catalogue = match &retention {
+            Some(retention) => Some(retention.catalogue()),
+            None => catalogue::of(locked.volume()),
+        };
+        match saved {
+            Ok((reason, set)) => journal.published(reason, set, Timestamp::now()),
+            Err(error) => journal.failed(error.reason(), error.to_string(), Timestamp::now()),
+        }
+    }
+}
+
+/// Enforces the policy after a set was published. Whatever comes of it, the backup is good.
+async fn prune(retention: &mut Retention<'_>, set: &SetName, stop: &Stop, journal: &mut Journal) {
+    if let Err(stopped) = retention.enforce(&Stage::Published { set }, stop).await {
+        let why = format!("the set is published, but nothing was deleted after it: {stopped}");
+        retention.has_failed(stopped.reason(), why);
+    }
+    match retention.finding() {
+        Some(finding) if finding.failure.is_some() => {
+            journal.warn(Warning::new(finding.reason.as_str(), finding.message.clone()));
+        }
+        Some(finding) if finding.reason != RetentionReason::Satisfied => {
+            tracing::warn!(reason = finding.reason.as_str(), "{}", finding.message);
+        }
+        _ => {}
+    }
 }
 
 async fn lock(args: &SaveArgs, stop: &Stop, journal: &mut Journal) -> Result<LockedVolume, SaveError> {
@@ -73,24 +129,42 @@ async fn lock(args: &SaveArgs, stop: &Stop, journal: &mut Journal) -> Result<Loc
     Ok(locked)
 }
 
-async fn save(
+async fn save<'a>(
     args: &SaveArgs,
+    owner: Owner,
     stop: &Stop,
-    locked: &LockedVolume,
-    journal: &mut Journal,
+    locked: &'a LockedVolume,
+    run: &mut Run<'a>,
 ) -> Result<(Reason, ReportedSet), SaveError> {
-    if let Some(set) = locked.find_run(journal.run_id())? {
-        journal.enter("verify");
+    if let Some(path) = args.policy.clone() {
+        let source = PolicySource::File { path, accepted: None };
+        run.retention = Some(Retention::begin(locked, owner.clone(), source)?);
+    }
+    if let Some(set) = locked.find_run(run.journal.run_id())? {
+        run.journal.enter("verify");
         let reported = set.reported();
-        journal.recall(&set.manifest.warnings);
+        run.journal.recall(&set.manifest.warnings);
         stop.blocking(move || proof::set(&set.path, &set.manifest)).await?.map_err(SaveError::PublishedUnsound)?;
+        run.retention.iter_mut().for_each(|retention| retention.has_proven(&reported.name));
         return Ok((Reason::AlreadyPublished, reported));
     }
     let layout = layout(args)?;
+    let resources = layout.map(|layout| StaticResources { layout, kubernetes_dir: args.source.kubernetes_dir.clone() });
+    let archive_bytes = match &resources {
+        Some(resources) => {
+            run.journal.enter("static-resources");
+            resources.select(stop).await?.most_bytes()
+        }
+        None => {
+            let message = "the snapshot alone was asked for (--layout none): a control plane cannot be restored from it without its static pod resources";
+            run.journal.warn(Warning::new("NoStaticResources", message));
+            0
+        }
+    };
     let context = Context {
-        volume: locked.volume(),
+        locked,
         stop,
-        connection: connection::connection(&args.etcd, layout, &args.source.kubernetes_dir, journal.node())?,
+        connection: connection::connection(&args.etcd, layout, &args.source.kubernetes_dir, run.journal.node())?,
         limits: Limits {
             progress_timeout: args.limits.progress_timeout,
             sink_floor_bytes_per_second: args.limits.min_rate,
@@ -99,43 +173,60 @@ async fn save(
         },
         quorum: if args.etcd.allow_no_quorum { Quorum::NotRequired } else { Quorum::Required },
         reserve_percent: args.limits.reserve_percent,
+        archives: resources.is_some(),
+        beside_the_snapshot: archive_bytes.saturating_add(MANIFEST_BYTES),
         progress: args.progress,
     };
-    let owner = Owner { cluster: args.run.cluster.clone(), ..args.run.owner.clone() };
-    let stamp = Stamp::new(journal.start_time());
-    let mut staging = locked.stage(&SetName::new(&owner, &stamp, journal.run_id()))?;
+    make_set(&context, owner, resources.as_ref(), run).await
+}
 
-    let collected = match layout {
-        Some(layout) => Some(static_resources(args, layout, stop, &stamp, &mut staging, journal).await?),
-        None => {
-            let message = "the snapshot alone was asked for (--layout none): a control plane cannot be restored from it without its static pod resources";
-            journal.warn(Warning::new("NoStaticResources", message));
-            None
+/// Stages the files of a set, proves them, and publishes it.
+///
+/// The archive comes after the snapshot: by then it is known which etcd data this is, so whether the
+/// policy may make room, and every key that the snapshot's values are encrypted with is in it.
+async fn make_set(
+    context: &Context<'_>,
+    owner: Owner,
+    resources: Option<&StaticResources>,
+    run: &mut Run<'_>,
+) -> Result<(Reason, ReportedSet), SaveError> {
+    let Context { locked, stop, .. } = context;
+    let stamp = Stamp::new(run.journal.start_time());
+    let mut staging = locked.stage(&SetName::new(&owner, &stamp, run.journal.run_id()))?;
+    let saved = snapshot(context, &stamp, &mut staging, run).await?;
+    let coming = saved.coming(context);
+    let (archive, collected) = match resources {
+        Some(resources) => {
+            let archived = archive::archive(context, resources, &stamp, &coming, &mut staging, run).await?;
+            (Some(archived.0), Some(archived.1))
         }
-    };
-    let (staging, saved) = snapshot(&context, &stamp, staging, journal).await?;
-    let (archive, collected) = match collected {
-        Some((name, collected)) => (Some(prove_archive(stop, &staging, name).await?), Some(collected)),
         None => (None, None),
     };
 
-    journal.enter("publish");
+    run.journal.enter("publish");
     let encryption_config = collected.as_ref().is_some_and(|collected| collected.encryption_config);
     if let Some(warning) = manifest::encryption_warning(saved.description.encrypted_values, encryption_config) {
-        journal.warn(warning);
+        run.journal.warn(warning);
     }
     let manifest = manifest::build(manifest::Parts {
         owner,
         sequence: locked.next_sequence()?,
-        journal,
+        journal: &run.journal,
         stamp: &stamp,
         saved,
         archive,
         cluster_version: collected.and_then(|collected| collected.cluster_version),
         now: Timestamp::now(),
     });
+    let bytes = manifest::bytes(&manifest);
+    if !room::is_there(context, run, bytes, &coming)? {
+        room::make(context, run, bytes, &coming).await?;
+        run.journal.enter("publish");
+    }
+    run.retention.iter_mut().for_each(|retention| retention.observe(bytes));
     stop.check()?;
     let published = staging.publish(&manifest)?;
+    run.retention.iter_mut().for_each(|retention| retention.has_published(&published));
     Ok((Reason::Completed, published.reported()))
 }
 
@@ -153,58 +244,28 @@ fn layout(args: &SaveArgs) -> Result<Option<Layout>, SaveError> {
     }
 }
 
-/// Collects the static resources into the staged set; gives the archive's name and what is in it.
-async fn static_resources(
-    args: &SaveArgs,
-    layout: Layout,
-    stop: &Stop,
-    stamp: &Stamp,
-    staging: &mut Staging,
-    journal: &mut Journal,
-) -> Result<(String, Collected), SaveError> {
-    journal.enter("static-resources");
-    let name = stamp.static_resources_file();
-    let mut file = staging.create(&name)?;
-    let dir = args.source.kubernetes_dir.clone();
-    let collected = stop.blocking(move || collect(layout, &dir, &mut file)).await??;
-    tracing::info!(?layout, files = collected.files, "static pod resources are collected");
-    for warning in &collected.warnings {
-        journal.warn(warning.clone());
-    }
-    Ok((name, collected))
-}
-
 /// Brings a proven snapshot into the staged set, from the best member that can give one.
 async fn snapshot(
     context: &Context<'_>,
     stamp: &Stamp,
-    mut staging: Staging,
-    journal: &mut Journal,
-) -> Result<(Staging, Saved), SaveError> {
-    journal.enter("survey");
+    staging: &mut Staging,
+    run: &mut Run<'_>,
+) -> Result<Saved, SaveError> {
+    run.journal.enter("survey");
     let survey = context.stop.or(survey(&context.connection)).await??;
     let choice = candidates(&survey, context.quorum);
     let mut last = SaveError::from(choice.refusal());
     for candidate in choice.ordered {
         let member = candidate.to_string();
-        let file = stamp.snapshot_file();
-        match attempt::attempt(context, candidate, &file, &mut staging, journal).await {
-            Ok(saved) => return Ok((staging, saved)),
+        match attempt::attempt(context, candidate, &stamp.snapshot_file(), staging, run).await {
+            Ok(saved) => return Ok(saved),
             Err(error) if error.is_the_members_fault() => {
                 let message = format!("etcd member {member} gave no snapshot: {error}");
-                journal.warn(Warning::new("MemberDropped", message));
+                run.journal.warn(Warning::new("MemberDropped", message));
                 last = error;
             }
             Err(error) => return Err(error),
         }
     }
     Err(last)
-}
-
-async fn prove_archive(stop: &Stop, staging: &Staging, name: String) -> Result<SetFile, SaveError> {
-    let path = staging.path().join(&name);
-    let file: File = staging.open(&name)?;
-    let proven = stop.blocking(move || proof::archive(&path, &file)).await?;
-    let (sha256, size_bytes) = proven.map_err(SaveError::Unsound)?;
-    Ok(SetFile { role: FileRole::StaticResources, name, size_bytes, sha256 })
 }

@@ -1,7 +1,8 @@
 //! The files of the control plane that a restore needs beside the snapshot.
 //!
-//! What to take is planned from the manifests alone ([`openshift`], [`kubeadm`]); the archive is then
-//! written from the plan ([`archive`]) and, once it is on the disk, read back ([`contents`]).
+//! What to take is planned from the manifests alone ([`openshift`], [`kubeadm`]). The plan becomes a
+//! [`Selection`] of files, which bounds the archive's size before its first byte; the archive is then
+//! written ([`archive`]) and, once it is on the disk, read back ([`contents`]).
 
 mod archive;
 mod contents;
@@ -13,12 +14,13 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
-use std::io::{self, Seek};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use etcd_backup_core::{Layout, Reason, Warning};
 
+pub(crate) use archive::Selection;
 pub(crate) use contents::{ArchiveError, check as check_archive};
 
 use plan::Plan;
@@ -27,8 +29,8 @@ use pod::StaticPod;
 /// A manifest that grows beyond this is not a static pod's.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
-/// How often the collection begins anew because files changed under it.
-const ATTEMPTS: u32 = 3;
+/// How often the collection may begin because files changed under it.
+pub(crate) const ATTEMPTS: u32 = 3;
 
 /// One of the four static pods that make a control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,25 +127,9 @@ pub(crate) fn detect_layout(kubernetes_dir: &Path) -> Option<Layout> {
     }
 }
 
-/// Collects the static resources below `kubernetes_dir` into `file`, a gzipped tar as
-/// cluster-backup.sh makes it. Files that change meanwhile make it begin anew, a few times.
-pub(crate) fn collect(
-    layout: Layout,
-    kubernetes_dir: &Path,
-    file: &mut File,
-) -> Result<Collected, StaticResourcesError> {
-    let mut attempt = 1;
-    loop {
-        file.set_len(0).and_then(|()| file.rewind()).map_err(|source| StaticResourcesError::Write { source })?;
-        let plan = plan(layout, kubernetes_dir)?;
-        match archive::write(plan, kubernetes_dir, file) {
-            Err(StaticResourcesError::Changing { path }) if attempt < ATTEMPTS => {
-                tracing::warn!(path = %path.display(), attempt, "a static resource changed while it was read; collecting anew");
-                attempt += 1;
-            }
-            done => return done,
-        }
-    }
+/// Selects the static resources below `kubernetes_dir`, by a look that reads only the manifests.
+pub(crate) fn select(layout: Layout, kubernetes_dir: &Path) -> Result<Selection, StaticResourcesError> {
+    Selection::new(plan(layout, kubernetes_dir)?, kubernetes_dir)
 }
 
 /// Reads what planning needs, and plans.

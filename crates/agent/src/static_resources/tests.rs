@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use flate2::read::GzDecoder;
@@ -59,7 +59,7 @@ fn put(root: &Path, name: &str, content: &str) {
 
 fn collect_from(layout: Layout, root: &Path) -> Result<(Collected, File), StaticResourcesError> {
     let mut file = tempfile::tempfile().unwrap();
-    let collected = collect(layout, root, &mut file)?;
+    let collected = select(layout, root)?.write(file.try_clone().unwrap())?;
     file.rewind().unwrap();
     Ok((collected, file))
 }
@@ -192,6 +192,37 @@ fn mode_and_owner_are_kept_and_the_same_files_make_the_same_archive() {
     assert_eq!(admin.header().mode().unwrap(), 0o600);
     assert_eq!(admin.header().uid().unwrap(), u64::from(on_disk.uid()));
     assert_eq!(admin.header().mtime().unwrap(), u64::try_from(on_disk.mtime()).unwrap());
+}
+
+#[test]
+fn the_archive_is_never_larger_than_it_was_said() {
+    let dir = kubeadm();
+    // What cannot be compressed, names and targets that need headers of their own, many small files.
+    let mut noise = vec![0; 3 << 20];
+    File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+    let long = "n".repeat(200);
+    fs::create_dir_all(dir.path().join(format!("pki/{long}"))).unwrap();
+    fs::write(dir.path().join(format!("pki/{long}/{long}")), &noise).unwrap();
+    symlink("t".repeat(3000), dir.path().join("pki/link")).unwrap();
+    for number in 0..300 {
+        fs::write(dir.path().join(format!("pki/{number}")), &noise[number * 100..][..number]).unwrap();
+    }
+    let selection = select(Layout::Kubeadm, dir.path()).unwrap();
+    let most = selection.most_bytes();
+    let file = tempfile::tempfile().unwrap();
+    selection.write(file.try_clone().unwrap()).unwrap();
+    let bytes = file.metadata().unwrap().len();
+    assert!(bytes > noise.len() as u64 && bytes <= most, "{bytes} of at most {most}");
+    assert!(most < bytes * 3 / 2, "{most} says little of {bytes}");
+}
+
+#[test]
+fn a_file_that_grew_since_it_was_selected_has_changed() {
+    let dir = kubeadm();
+    let selection = select(Layout::Kubeadm, dir.path()).unwrap();
+    put(dir.path(), "pki/ca.crt", "a certificate that is longer");
+    let error = selection.write(tempfile::tempfile().unwrap()).unwrap_err();
+    assert_eq!(error.reason(), Reason::StaticResourcesChanging, "{error}");
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! An etcd, a control plane's directory and a volume, and the agent run on them.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use etcd_backup_core::{MAX_REPORT_BYTES, Report};
+use etcd_backup_core::{MAX_REPORT_BYTES, Owner, OwnerKind, Policy, Report};
+use etcd_backup_store::{OPERATION_LOG, Volume};
 use etcd_backup_testbed::{Etcd, EtcdOptions, tool};
 use tempfile::TempDir;
 
@@ -79,11 +80,16 @@ impl Bed {
 
     /// So many values of 1 MiB, which take a moment to stream.
     pub(crate) fn load(&self, values: usize) {
+        self.load_at(0, values);
+    }
+
+    /// The same under keys of their own for each place.
+    pub(crate) fn load_at(&self, place: usize, values: usize) {
         let file = self.dir.path().join("value");
         fs::write(&file, "x".repeat(1 << 20)).unwrap();
         for value in 0..values {
             let mut put = Command::new(tool("etcdctl").unwrap());
-            put.args(["--endpoints", &self.etcd.endpoints()[0], "put", &format!("/registry/big/{value}")]);
+            put.args(["--endpoints", &self.etcd.endpoints()[0], "put", &format!("/registry/big/{place}-{value}")]);
             put.arg("--cacert").arg(self.etcd.ca()).arg("--cert").arg(self.etcd.cert());
             put.arg("--key").arg(self.etcd.key()).stdin(File::open(&file).unwrap());
             assert!(put.output().unwrap().status.success());
@@ -99,6 +105,30 @@ impl Bed {
     pub(crate) fn save_from(&self, endpoints: &str) -> Agent {
         let agent = self.save_without_tls_files(endpoints);
         agent.arg("--cacert").arg(self.etcd.ca()).arg("--cert").arg(self.etcd.cert()).arg("--key").arg(self.etcd.key())
+    }
+
+    /// `etcd-backup save` of a schedule's run, by the policy in [`Self::policy_file`].
+    pub(crate) fn scheduled_save(&self) -> Agent {
+        self.save().args(["--owner", "Backup/nightly", "--cluster", CLUSTER]).arg("--policy").arg(self.policy_file())
+    }
+
+    /// `etcd-backup prune` of the same schedule.
+    pub(crate) fn prune(&self) -> Agent {
+        prune(&self.volume())
+    }
+
+    /// The policy that is to be enforced from now on.
+    pub(crate) fn set_policy(&self, policy: &Policy) {
+        fs::write(self.policy_file(), serde_json::to_vec(policy).unwrap()).unwrap();
+    }
+
+    pub(crate) fn policy_file(&self) -> PathBuf {
+        self.dir.path().join("policy.json")
+    }
+
+    /// Identity of the volume.
+    pub(crate) fn volume_id(&self) -> String {
+        Volume::open(self.volume()).unwrap().id().unwrap().unwrap().to_string()
     }
 
     /// The same without TLS files.
@@ -154,7 +184,20 @@ impl Bed {
     }
 }
 
-fn names(dir: &Path) -> Vec<String> {
+/// The cluster that the schedule belongs to.
+pub(crate) const CLUSTER: &str = "8c4d6a5e-cluster";
+
+/// The schedule that [`Bed::scheduled_save`] runs for.
+pub(crate) fn schedule() -> Owner {
+    Owner { cluster: Some(CLUSTER.into()), kind: OwnerKind::Backup, name: "nightly".into() }
+}
+
+/// `etcd-backup prune` of the schedule's sets on a volume.
+pub(crate) fn prune(volume: &Path) -> Agent {
+    Agent::new("prune").arg(volume).args(["--owner", "Backup/nightly", "--cluster", CLUSTER])
+}
+
+pub(crate) fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir)
         .into_iter()
         .flatten()
@@ -168,6 +211,7 @@ fn names(dir: &Path) -> Vec<String> {
 pub(crate) struct Agent {
     command: Command,
     output: &'static str,
+    log: Option<File>,
 }
 
 /// What a run of the agent left.
@@ -181,12 +225,12 @@ pub(crate) struct Ran {
 impl Agent {
     pub(crate) fn new(verb: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-backup"));
-        command.arg(verb).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.arg(verb).stdin(Stdio::null());
         for variable in ["ETCD_BACKUP_RUN_ID", "NODE_NAME", "RUST_LOG", "ETCDCTL_CACERT", "ETCDCTL_CERT", "ETCDCTL_KEY"]
         {
             command.env_remove(variable);
         }
-        Self { command, output: "json" }
+        Self { command, output: "json", log: None }
     }
 
     /// Text for people on standard output instead of JSON.
@@ -204,81 +248,86 @@ impl Agent {
         self
     }
 
+    /// Standard error goes to a file, and has the store's operations alone.
+    pub(crate) fn operations_to(mut self, file: &Path) -> Self {
+        self.command.env("RUST_LOG", format!("{OPERATION_LOG}=debug"));
+        self.log = Some(File::options().read(true).write(true).create(true).truncate(true).open(file).unwrap());
+        self
+    }
+
     pub(crate) fn run(self) -> Ran {
         self.start().wait()
     }
 
     pub(crate) fn start(mut self) -> Running {
+        // Files, because a pipe that nobody reads yet would hold the agent up.
+        let stdout = tempfile::tempfile().unwrap();
+        let stderr = self.log.unwrap_or_else(|| tempfile::tempfile().unwrap());
+        self.command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
         self.command.args(["--output", self.output]);
-        Running { child: Some(self.command.spawn().unwrap()), started: Instant::now() }
+        Running { child: self.command.spawn().unwrap(), stdout, stderr, started: Instant::now() }
     }
 }
 
 /// The agent while it runs; killed when a test ends before it.
 pub(crate) struct Running {
-    child: Option<Child>,
+    child: Child,
+    stdout: File,
+    stderr: File,
     started: Instant,
 }
 
 impl Running {
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        let id = self.child.as_ref().unwrap().id();
+        let id = self.child.id();
         let pid = rustix::process::Pid::from_raw(id.try_into().unwrap()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
-        if signal == rustix::process::Signal::KILL {
-            sleep(Duration::from_millis(50));
-        }
     }
 
     /// Waits until the agent has brought the world to a state.
     pub(crate) fn until(&mut self, state: &str, reached: impl Fn() -> bool) {
         while !reached() {
             assert!(self.started.elapsed() < LIMIT, "waited in vain for {state}");
-            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
-                let Ran { stdout, stderr, .. } = self.take().into();
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let Ran { stdout, stderr, .. } = self.ran(status);
                 panic!("the agent ended with {status} before {state}:\n{stdout}\n{stderr}");
             }
             sleep(Duration::from_millis(1));
         }
     }
 
-    /// The end of the run. Both outputs are far smaller than a pipe holds, so waiting first is fine.
+    /// The end of the run.
     pub(crate) fn wait(mut self) -> Ran {
-        let started = self.started;
-        while self.child.as_mut().unwrap().try_wait().unwrap().is_none() {
-            if started.elapsed() > LIMIT {
-                self.child.as_mut().unwrap().kill().unwrap();
-                let ran = Ran::from(self.take());
-                panic!("the agent did not end within {LIMIT:?}:\n{}\n{}", ran.stdout, ran.stderr);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return self.ran(status);
+            }
+            if self.started.elapsed() > LIMIT {
+                self.child.kill().unwrap();
+                let status = self.child.wait().unwrap();
+                let Ran { stdout, stderr, .. } = self.ran(status);
+                panic!("the agent did not end within {LIMIT:?}:\n{stdout}\n{stderr}");
             }
             sleep(Duration::from_millis(2));
         }
-        let took = started.elapsed();
-        Ran { took, ..self.take().into() }
     }
 
-    fn take(&mut self) -> Output {
-        self.child.take().unwrap().wait_with_output().unwrap()
+    fn ran(&mut self, status: ExitStatus) -> Ran {
+        let text = |file: &mut File| {
+            let mut text = String::new();
+            file.rewind().unwrap();
+            file.read_to_string(&mut text).unwrap();
+            text
+        };
+        let took = self.started.elapsed();
+        Ran { exit: status.code(), stdout: text(&mut self.stdout), stderr: text(&mut self.stderr), took }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        Self {
-            exit: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-            took: Duration::ZERO,
-        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -4,8 +4,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bed;
+mod catalogue;
 mod interruption;
 mod inventory;
+mod killed;
+mod lineage;
 mod members;
+mod number;
+mod operations;
+mod policy;
+mod prune;
 mod save;
+mod sets;
+mod size;
 mod verify;

@@ -1,55 +1,35 @@
-//! `etcd-backup inventory`: what became of a run, answered from the volume alone.
-
 use etcd_backup_core::{Outcome, Reason, Report, RunId};
 use etcd_backup_store::{LockedVolume, StoreError};
 use jiff::Timestamp;
 
+use super::InventoryError;
+use crate::catalogue;
 use crate::cli::InventoryArgs;
 use crate::exit::Exit;
 use crate::journal::{Journal, host_name};
 use crate::lock::lock_volume;
-use crate::proof::{self, ProofError};
-use crate::stop::{Stop, Stopped};
+use crate::proof;
+use crate::stop::Stop;
 
 /// The report, and whether it answers the question.
-pub(crate) struct Answer {
-    pub(crate) report: Report,
+pub(super) struct Answer {
+    pub(super) report: Report,
     /// Success for every answer, also for one that tells of a failed run: whoever waits for this
     /// process must not take a failure to ask for a failure of the run.
-    pub(crate) exit: Exit,
-}
-
-/// Why the question could not be answered.
-#[derive(Debug, thiserror::Error)]
-enum InventoryError {
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Unreadable(ProofError),
-}
-
-impl InventoryError {
-    fn reason(&self) -> Reason {
-        match self {
-            Self::Stopped(stopped) => stopped.reason(),
-            Self::Store(error) => error.reason(),
-            Self::Unreadable(error) => error.reason(),
-        }
-    }
+    pub(super) exit: Exit,
 }
 
 /// Waits until no run has the volume, then tells what is known of the run. Nothing is written: the
 /// run's own report, if it left one, stays what it is.
-pub(crate) async fn run(args: &InventoryArgs, stop: &Stop) -> Answer {
+pub(super) async fn run(args: &InventoryArgs, run_id: &RunId, stop: &Stop) -> Answer {
     let node = args.node.clone().unwrap_or_else(host_name);
-    let mut journal = Journal::begin(args.run_id.clone(), node, Timestamp::now());
+    let mut journal = Journal::begin(run_id.clone(), node, Timestamp::now());
     journal.enter("lock");
     let found = match lock_volume(args.volume.clone(), args.lock_timeout, stop).await {
         Ok(Ok(locked)) => {
             journal.volume_id = Some(locked.id().to_string());
-            look_up(&args.run_id, &locked, stop, &mut journal).await
+            journal.catalogue = catalogue::of(locked.volume());
+            look_up(run_id, &locked, stop, &mut journal).await
         }
         Ok(Err(error)) => Err(error.into()),
         Err(stopped) => Err(stopped.into()),
@@ -57,7 +37,7 @@ pub(crate) async fn run(args: &InventoryArgs, stop: &Stop) -> Answer {
     let now = Timestamp::now();
     match found {
         Ok(Found::Set(set)) => {
-            Answer { report: journal.completed(Reason::AlreadyPublished, *set, now), exit: Exit::Success }
+            Answer { report: journal.published(Reason::AlreadyPublished, *set, now), exit: Exit::Success }
         }
         Ok(Found::Report(report)) => Answer { report: *report, exit: Exit::Success },
         Ok(Found::Failed(reason, message)) => {
@@ -65,7 +45,7 @@ pub(crate) async fn run(args: &InventoryArgs, stop: &Stop) -> Answer {
         }
         Err(error) => {
             let exit = Exit::of_failure(error.reason());
-            let message = format!("what became of run {} could not be found out: {error}", args.run_id);
+            let message = format!("what became of run {run_id} could not be found out: {error}");
             Answer { report: journal.failed(error.reason(), message, now), exit }
         }
     }
@@ -97,6 +77,7 @@ async fn look_up(
     };
     if let Some(set) = set {
         journal.recall(&set.manifest.warnings);
+        journal.owner = Some(set.manifest.owner.clone());
         let reported = set.reported();
         return match stop.blocking(move || proof::set(&set.path, &set.manifest)).await? {
             Ok(_) => Ok(Found::Set(Box::new(reported))),
