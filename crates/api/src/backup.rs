@@ -1,9 +1,24 @@
+use etcd_backup_core::{AcceptedLineage, Owner, OwnerKind, Policy, Retention};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::{CustomResource, KubeSchema};
+use kube::{CustomResource, KubeSchema, ResourceExt as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::BackupJob;
+
+/// Annotation by which somebody accepts that the cluster was restored or rebuilt: retention goes on
+/// up to this set. Its value is `<volume id>/<sequence>`, as the condition's message has it.
+pub const ACCEPT_LINEAGE: &str = "etcd-backup.io/accept-lineage";
+
+/// Annotation by which somebody accepts that the backups are on another volume now. Its value is the
+/// volume's id, as the condition's message has it.
+pub const ACCEPT_VOLUME: &str = "etcd-backup.io/accept-volume";
+
+/// Verified backups that are kept if nothing is said.
+const DEFAULT_NUMBER: i64 = 15;
+
+/// GiB that are kept of RetentionSize if nothing is said.
+const DEFAULT_SIZE: i64 = 10;
 
 /// A schedule of etcd backups.
 #[derive(CustomResource, KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +69,8 @@ pub struct EtcdSpec {
     /// What is kept. Without it: the 15 newest backups.
     #[serde(default, skip_serializing_if = "RetentionPolicy::is_unset")]
     pub retention_policy: RetentionPolicy,
-    /// Starts no new runs. What is kept is not changed by it.
+    /// Starts no new runs. What is kept is not changed by it: a stricter policy is enforced all the
+    /// same. A suspended schedule is Ready, and Scheduled is False with reason Suspended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
 }
@@ -125,7 +141,9 @@ pub struct RetentionSize {
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupStatus {
-    /// Scheduled and RetentionSatisfied; Ready and Stalled by kstatus' rules.
+    /// Scheduled and RetentionSatisfied; Ready and Stalled by kstatus' rules. Ready: runs are started
+    /// (or suspended on purpose), the last one was good, the volume is usable, and what is kept is
+    /// what was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     pub conditions: Vec<Condition>,
@@ -135,25 +153,31 @@ pub struct BackupStatus {
     /// The CronJob that starts the runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cron_job: Option<BackupJob>,
-    /// Identity of the volume that holds the backups.
+    /// The claim that the rest of this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pvc_name: Option<String>,
+    /// Identity of the volume on which the backups are expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_id: Option<String>,
     /// When a run was last due, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_schedule_time: Option<Time>,
+    /// When the newest of the runs that were due and did not start was due, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_missed_time: Option<Time>,
     /// When a run last ended with a verified backup, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_successful_time: Option<Time>,
     /// When the next run is due, UTC, as text: kubectl prints dates in the future as invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_schedule_time: Option<String>,
-    /// What is on the volume of this schedule.
+    /// What is on the volume of this schedule, as the newest run found it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retained: Option<Retained>,
-    /// Runs that failed since the last good one.
+    /// Runs that failed since the last good one, as far as they are recorded: up to ten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consecutive_failures: Option<i32>,
-    /// Hash of the policy that was last enforced.
+    /// Hash of the policy that was last enforced on this volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_hash: Option<String>,
 }
@@ -164,9 +188,9 @@ pub struct BackupStatus {
 pub struct Retained {
     /// Verified sets.
     pub count: i32,
-    /// Their bytes.
+    /// Bytes of all sets of this schedule, verified or not.
     pub size_bytes: i64,
-    /// Their bytes for people, such as `1.2 GiB`.
+    /// The same for people, such as `1.2 GiB`.
     pub size: String,
     /// Time of the oldest, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,6 +198,63 @@ pub struct Retained {
     /// Time of the newest, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<Time>,
+    /// When it was so, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
+    /// Identity of the volume that it was found on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_id: Option<String>,
+    /// Whether that is what the policy asks for, in one word, as the newest run said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The same for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Backup {
+    /// Whose sets the schedule's are, in the cluster with the given `kube-system` uid.
+    #[must_use]
+    pub fn owner(&self, cluster: &str) -> Owner {
+        Owner { cluster: Some(cluster.to_owned()), kind: OwnerKind::Backup, name: self.name_any() }
+    }
+
+    /// The policy for the schedule's sets on a volume, if it is known which one they are on. An
+    /// annotation that says nothing accepts nothing.
+    #[must_use]
+    pub fn policy(&self, expected_volume: Option<&str>) -> Policy {
+        let mut policy = Policy::new((&self.spec.etcd.retention_policy).into());
+        policy.expected_volume = expected_volume.map(str::to_owned);
+        policy.accepted_lineage = self.accepted_lineage().and_then(Result::ok);
+        policy
+    }
+
+    /// What [`ACCEPT_LINEAGE`] says, if it is there.
+    ///
+    /// # Errors
+    /// Inside, what is wrong with the value.
+    pub fn accepted_lineage(&self) -> Option<Result<AcceptedLineage, String>> {
+        self.annotations().get(ACCEPT_LINEAGE).map(|text| text.clone().try_into())
+    }
+
+    /// What [`ACCEPT_VOLUME`] says, if it is there.
+    #[must_use]
+    pub fn accepted_volume(&self) -> Option<&str> {
+        self.annotations().get(ACCEPT_VOLUME).map(String::as_str)
+    }
+}
+
+impl From<&RetentionPolicy> for Retention {
+    /// What the documentation promises, defaults filled in. The CRD allows no number below 1.
+    fn from(policy: &RetentionPolicy) -> Self {
+        let at_least_one = |number: i64| number.max(1).unsigned_abs();
+        if policy.retention_type == RetentionType::RetentionSize {
+            let size = policy.retention_size.as_ref().map_or(DEFAULT_SIZE, |size| size.max_size_of_backups_gb);
+            return Self::Size { max_bytes: at_least_one(size).saturating_mul(1 << 30) };
+        }
+        let number = policy.retention_number.as_ref().map_or(DEFAULT_NUMBER, |number| number.max_number_of_backups);
+        Self::Number { max_sets: at_least_one(number) }
+    }
 }
 
 #[cfg(test)]
@@ -211,17 +292,57 @@ mod tests {
     }
 
     #[test]
+    fn a_retention_policy_means_what_the_documentation_says() {
+        let gib = 1 << 30;
+        let rows = [
+            (json!({}), Retention::Number { max_sets: 15 }),
+            (json!({"retentionType": "RetentionNumber"}), Retention::Number { max_sets: 15 }),
+            (json!({"retentionNumber": {"maxNumberOfBackups": 5}}), Retention::Number { max_sets: 5 }),
+            (json!({"retentionType": "RetentionSize"}), Retention::Size { max_bytes: 10 * gib }),
+            (
+                json!({"retentionType": "RetentionSize", "retentionSize": {"maxSizeOfBackupsGb": 20}}),
+                Retention::Size { max_bytes: 20 * gib },
+            ),
+            (
+                json!({"retentionType": "RetentionSize", "retentionSize": {"maxSizeOfBackupsGb": i64::MAX}}),
+                Retention::Size { max_bytes: u64::MAX },
+            ),
+        ];
+        for (policy, expected) in rows {
+            let etcd = etcd(json!({"retentionPolicy": policy}));
+            assert_eq!(Retention::from(&etcd.retention_policy), expected, "{policy}");
+        }
+    }
+
+    #[test]
+    fn a_policy_accepts_only_what_an_annotation_says_whole() {
+        let mut backup = Backup::new("nightly", BackupSpec::default());
+        assert_eq!(backup.policy(None), Policy::new(Retention::Number { max_sets: 15 }));
+        backup.annotations_mut().insert(ACCEPT_LINEAGE.into(), "9d2f/7".into());
+        let policy = backup.policy(Some("9d2f"));
+        assert_eq!(policy.expected_volume.as_deref(), Some("9d2f"));
+        assert_eq!(policy.accepted_lineage, Some(AcceptedLineage { volume: "9d2f".into(), sequence: 7 }));
+        backup.annotations_mut().insert(ACCEPT_LINEAGE.into(), "yes".into());
+        assert_eq!(backup.policy(None).accepted_lineage, None);
+        assert!(backup.accepted_lineage().unwrap().is_err());
+    }
+
+    #[test]
     fn a_status_has_the_names_that_the_columns_read() {
         let status = json!({
             "observedGeneration": 3,
             "cronJob": {"namespace": "openshift-etcd", "name": "nightly"},
+            "pvcName": "etcd-backup-pvc",
             "volumeId": "9d2f9a52-7d55-4b85-a9d3-0fd4c8d0cd42",
             "lastScheduleTime": "2026-01-02T04:20:00Z",
+            "lastMissedTime": "2025-12-24T04:20:00Z",
             "lastSuccessfulTime": "2026-01-02T04:20:12Z",
             "nextScheduleTime": "2026-01-03T04:20:00Z",
             "retained": {
                 "count": 5, "sizeBytes": 1_288_490_188, "size": "1.2 GiB",
                 "oldest": "2025-12-29T04:20:12Z", "newest": "2026-01-02T04:20:12Z",
+                "time": "2026-01-02T04:20:12Z", "volumeId": "9d2f9a52-7d55-4b85-a9d3-0fd4c8d0cd42",
+                "reason": "Satisfied", "message": "3 of at most 3 are kept",
             },
             "consecutiveFailures": 0,
             "policyHash": "ab",

@@ -181,17 +181,11 @@ pub enum InvalidSpec {
         /// Where the claim belongs.
         namespace: String,
     },
-    /// The object records a run and starts nothing.
-    #[error("the object records a run of Backup {backup:?} and starts nothing")]
-    Record {
-        /// The schedule.
-        backup: String,
-    },
-    /// The API server gave no usable uid.
-    #[error("metadata.uid {uid:?} cannot serve as a run id; report this as a bug")]
-    Uid {
+    /// The API server gave no usable uid, or somebody wrote a record of no run.
+    #[error("{id:?} cannot serve as a run id; delete this EtcdBackup, and if nobody made it by hand, report a bug")]
+    RunId {
         /// What was found.
-        uid: String,
+        id: String,
     },
 }
 
@@ -201,30 +195,39 @@ impl InvalidSpec {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoVolume { .. } => "NoVolume",
-            Self::Record { .. } => "Record",
-            Self::Uid { .. } => "InvalidUid",
+            Self::RunId { .. } => "InvalidRunId",
         }
     }
 }
 
 impl EtcdBackup {
-    /// The backup that this object asks for, in the cluster with the given `kube-system` uid, its
-    /// volume in `namespace`.
+    /// The run that this object asks for or records: its own uid, or that of the schedule's Job.
+    #[must_use]
+    pub fn run_id(&self) -> Option<&str> {
+        match &self.spec.recorded {
+            Some(recorded) => Some(&recorded.run_id),
+            None => self.metadata.uid.as_deref(),
+        }
+    }
+
+    /// The backup that this object asks for or records, in the cluster with the given `kube-system`
+    /// uid, its volume in `namespace`.
     ///
     /// # Errors
     /// If the object asks for nothing that can be done; see [`InvalidSpec`].
     pub fn request(&self, cluster: &str, namespace: &str, layout: Layout) -> Result<Request, InvalidSpec> {
-        if let Some(recorded) = &self.spec.recorded {
-            return Err(InvalidSpec::Record { backup: recorded.backup.clone() });
-        }
         if self.spec.pvc_name.is_empty() {
             return Err(InvalidSpec::NoVolume { namespace: namespace.to_owned() });
         }
-        let uid = self.uid().unwrap_or_default();
-        let run_id: RunId = uid.parse().map_err(|_| InvalidSpec::Uid { uid })?;
+        let id = self.run_id().unwrap_or_default();
+        let run_id: RunId = id.parse().map_err(|_| InvalidSpec::RunId { id: id.to_owned() })?;
+        let (kind, name) = match &self.spec.recorded {
+            Some(recorded) => (OwnerKind::Backup, recorded.backup.clone()),
+            None => (OwnerKind::EtcdBackup, self.name_any()),
+        };
         Ok(Request {
             run_id,
-            owner: Owner { cluster: Some(cluster.to_owned()), kind: OwnerKind::EtcdBackup, name: self.name_any() },
+            owner: Owner { cluster: Some(cluster.to_owned()), kind, name },
             source: Source { layout },
             destination: Destination::Pvc { namespace: namespace.to_owned(), name: self.spec.pvc_name.clone() },
         })
@@ -269,14 +272,23 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_of_its_jobs_run_and_of_the_schedule() {
+        let run = "11112222-3333-4444-5555-666677778888";
+        let spec = json!({"pvcName": "p", "recorded": {"backup": "nightly", "runId": run}});
+        let request = etcd_backup(UID, spec).request("cluster", "openshift-etcd", Layout::OpenShift).unwrap();
+        assert_eq!(request.run_id.as_str(), run);
+        assert_eq!((request.owner.kind, request.owner.name.as_str()), (OwnerKind::Backup, "nightly"));
+    }
+
+    #[test]
     fn what_cannot_become_a_request_says_why() {
-        let record = json!({"pvcName": "p", "recorded": {"backup": "nightly", "runId": UID}});
+        let record = json!({"pvcName": "p", "recorded": {"backup": "nightly", "runId": "../../etc"}});
         let rows = [
             (UID, json!({}), "NoVolume", "spec.pvcName is empty"),
             (UID, json!({"pvcName": ""}), "NoVolume", "in namespace openshift-etcd"),
-            (UID, record, "Record", "Backup \"nightly\""),
-            ("", json!({"pvcName": "p"}), "InvalidUid", "metadata.uid \"\""),
-            ("../../etc", json!({"pvcName": "p"}), "InvalidUid", "metadata.uid \"../../etc\""),
+            (UID, record, "InvalidRunId", "\"../../etc\""),
+            ("", json!({"pvcName": "p"}), "InvalidRunId", "\"\""),
+            ("../../etc", json!({"pvcName": "p"}), "InvalidRunId", "\"../../etc\""),
         ];
         for (uid, spec, reason, message) in rows {
             let error = etcd_backup(uid, spec).request("cluster", "openshift-etcd", Layout::OpenShift).unwrap_err();

@@ -32,6 +32,9 @@ pub struct Config {
     /// How log lines look
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
+    /// What the Jobs log, such as info,etcd_backup_store::operation=debug [default: what the agent logs by itself]
+    #[arg(long, env = "AGENT_LOG", value_name = "FILTER")]
+    pub agent_log: Option<String>,
 }
 
 /// What bounds a backup.
@@ -46,6 +49,10 @@ pub struct Limits {
     /// How long a backup that cannot start stays pending before it fails
     #[arg(long, env = "START_LIMIT", value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
     pub start_limit: SignedDuration,
+    /// How long after a scheduled run was due it is still started, if it could not be started then;
+    /// never less than a run may take
+    #[arg(long, env = "STARTING_DEADLINE", value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    pub starting_deadline: SignedDuration,
     /// Share of the volume's file system that stays free, in percent
     #[arg(long, env = "RESERVE_PERCENT", value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=99))]
     pub reserve_percent: u8,
@@ -139,6 +146,7 @@ mod tests {
         assert_eq!(config.limits.lock_timeout, SignedDuration::from_secs(600));
         assert_eq!(config.limits.deadline, SignedDuration::from_secs(900));
         assert_eq!(config.limits.start_limit, SignedDuration::from_secs(3600));
+        assert_eq!(config.limits.starting_deadline, SignedDuration::from_secs(3600));
         assert_eq!(config.limits.job_deadline(), SignedDuration::from_secs(1800));
         assert_eq!(config.image_pull_policy.as_str(), "IfNotPresent");
     }

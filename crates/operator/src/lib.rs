@@ -3,13 +3,18 @@
 
 #![forbid(unsafe_code)]
 
+mod agent_pod;
 mod backup;
+mod catalogue;
 pub mod config;
 mod endpoints;
 mod etcdbackup;
+mod events;
 mod health;
+mod labels;
 mod metrics;
 mod nodes;
+mod reconcile;
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -17,11 +22,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures::{FutureExt as _, StreamExt as _};
+use futures::channel::mpsc::unbounded;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use kube::Client;
+use kube::runtime::reflector::ObjectRef;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::catalogue::Catalogues;
 use crate::config::{Config, Platform};
 use crate::etcdbackup::{Context, triggers};
 use crate::metrics::Metrics;
@@ -57,7 +65,14 @@ pub async fn run(
     let listener = listen(config.port).await.map_err(|source| Error::Listen { port: config.port, source })?;
     let metrics = Arc::new(Metrics::new()?);
     let nodes_changed = Arc::new(Notify::new());
-    let (stores, triggers) = triggers::watch(&client, &config.backup_namespace, nodes_changed.clone());
+    let (catalogues, wakes) = Catalogues::new();
+    let (concerns, concerned) = unbounded();
+    let (stores, triggers) =
+        triggers::watch(&client, &config.backup_namespace, nodes_changed.clone(), &concerns, &catalogues);
+    let (schedules, schedule_triggers) =
+        backup::triggers::watch(&client, &config.backup_namespace, concerned, wakes.schedules, &catalogues);
+    let (catalogue_stores, job_watch) =
+        catalogue::triggers::watch(&client, &config.backup_namespace, schedules.clone(), &catalogues);
     let ready = Arc::new(AtomicBool::new(false));
     let namespace = config.backup_namespace.clone();
     let endpoints = match config.platform {
@@ -67,12 +82,29 @@ pub async fn run(
     let became_ready = announce(stores.clone(), ready.clone());
     let health = health::serve(listener, metrics.clone(), ready);
     let shutdown = shutdown.boxed().shared();
-    let schedules = backup::run(client.clone(), shutdown.clone());
-    let controller = etcdbackup::run(Context::new(client, config, stores, metrics), triggers.take_until(shutdown));
+    let backup_context =
+        backup::Context::new(client.clone(), config.clone(), stores.clone(), catalogues.clone(), metrics.clone());
+    let catalogue_context = catalogue::Context::new(
+        client.clone(),
+        config.clone(),
+        catalogue_stores,
+        stores.clone(),
+        catalogues.clone(),
+        metrics.clone(),
+    );
+    let context = Context::new(client, config, stores, catalogues, metrics);
+    let triggers = stream::select(triggers, wakes.etcdbackups.map(|name| Ok(ObjectRef::new(&name))));
+    let controllers = async {
+        tokio::join!(
+            etcdbackup::run(context, triggers.take_until(shutdown.clone())),
+            backup::run(backup_context, schedules, schedule_triggers.take_until(shutdown.clone())),
+            catalogue::run(catalogue_context, wakes.claims, shutdown),
+        );
+    };
     tokio::select! {
-        ((), ()) = async { tokio::join!(controller, schedules) } => Ok(()),
+        () = controllers => Ok(()),
         result = health => result.map_err(Error::Health),
-        () = async { tokio::join!(endpoints, became_ready); std::future::pending::<()>().await } => Ok(()),
+        () = async { tokio::join!(endpoints, became_ready, job_watch); std::future::pending::<()>().await } => Ok(()),
     }
 }
 

@@ -1,8 +1,10 @@
 //! Metrics of the operator in Prometheus' text format, all with the prefix `etcdbackup_`.
 
-use prometheus::{Encoder as _, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
-use crate::etcdbackup::Error;
+use crate::reconcile::Error;
 
 /// All metrics. Every counter is there from the start, at zero, so that a rate sees its first step.
 #[derive(Debug)]
@@ -14,8 +16,12 @@ pub(crate) struct Metrics {
     pub(crate) reconcile_errors: IntCounterVec,
     /// Seconds of each reconcile.
     pub(crate) reconcile_seconds: Histogram,
+    /// Scheduled runs that were due and did not start.
+    pub(crate) missed_runs: IntCounter,
     /// EtcdBackups that ended, by outcome, `Completed` or `Failed`.
     pub(crate) runs: IntCounterVec,
+    /// Listings of a volume's sets by result, `complete` or `failed`.
+    pub(crate) inventories: IntCounterVec,
 }
 
 impl Metrics {
@@ -35,7 +41,12 @@ impl Metrics {
                 "reconcile_duration_seconds",
                 "Seconds of each reconcile",
             ))?,
+            missed_runs: IntCounter::new("missed_runs_total", "Scheduled runs that were due and did not start")?,
             runs: IntCounterVec::new(Opts::new("runs_total", "EtcdBackups that ended, by outcome"), &["outcome"])?,
+            inventories: IntCounterVec::new(
+                Opts::new("inventories_total", "Listings of a volume's sets by result"),
+                &["result"],
+            )?,
             registry,
         };
         for result in ["ok", "error"] {
@@ -47,6 +58,9 @@ impl Metrics {
         for outcome in ["Completed", "Failed"] {
             metrics.runs.with_label_values(&[outcome]).reset();
         }
+        for result in ["complete", "failed"] {
+            metrics.inventories.with_label_values(&[result]).reset();
+        }
         let build = IntGaugeVec::new(
             Opts::new("build_info", "Always 1; the label tells the operator's version"),
             &["version"],
@@ -57,6 +71,8 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.reconcile_errors.clone()))?;
         metrics.registry.register(Box::new(metrics.reconcile_seconds.clone()))?;
         metrics.registry.register(Box::new(metrics.runs.clone()))?;
+        metrics.registry.register(Box::new(metrics.missed_runs.clone()))?;
+        metrics.registry.register(Box::new(metrics.inventories.clone()))?;
         Ok(metrics)
     }
 
@@ -83,6 +99,8 @@ mod tests {
             "etcdbackup_reconcile_errors_total{reason=\"Timeout\"} 0",
             "etcdbackup_runs_total{outcome=\"Completed\"} 0",
             "etcdbackup_runs_total{outcome=\"Failed\"} 0",
+            "etcdbackup_missed_runs_total 0",
+            "etcdbackup_inventories_total{result=\"failed\"} 0",
             "etcdbackup_reconcile_duration_seconds_count 0",
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");

@@ -28,6 +28,12 @@ pub(crate) fn is_usable(node: &Node) -> bool {
     is_ready(node) && !node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
 }
 
+/// What decides whether a pod can go there: whether the scheduler may, and the labels.
+#[must_use]
+pub(crate) fn facts(node: &Node) -> (bool, BTreeMap<String, String>) {
+    (is_usable(node), node.labels().clone())
+}
+
 /// The address at which the node's etcd listens.
 #[must_use]
 pub(crate) fn internal_ip(node: &Node) -> Option<&str> {

@@ -130,10 +130,10 @@ async fn the_operator_may_do_what_it_needs_and_no_more() {
     let server = api_server();
     let client = client(&server).await;
     let needed = [
-        ("operator.openshift.io/etcdbackups", "", "", "get list watch"),
+        ("operator.openshift.io/etcdbackups", "", "", "get list watch create delete"),
         ("operator.openshift.io/etcdbackups/status", "", "", "patch"),
         ("operator.openshift.io/etcdbackups/recorded", "", "", "create"),
-        ("config.openshift.io/backups", "", "", "list watch"),
+        ("config.openshift.io/backups", "", "", "get list watch"),
         ("config.openshift.io/backups/status", "", "", "patch"),
         ("/nodes", "", "", "list watch"),
         ("/persistentvolumes", "", "", "get"),
@@ -142,8 +142,10 @@ async fn the_operator_may_do_what_it_needs_and_no_more() {
         ("events.k8s.io/events", "default", "", "create patch"),
         ("batch/jobs", "openshift-etcd", "", "get list watch create delete"),
         ("/pods", "openshift-etcd", "", "list watch delete"),
+        ("/pods/log", "openshift-etcd", "", "get"),
         ("/persistentvolumeclaims", "openshift-etcd", "", "list watch"),
-        ("/configmaps", "openshift-etcd", "etcd-backup-endpoints", "create patch"),
+        ("batch/cronjobs", "openshift-etcd", "", "get list watch create patch delete"),
+        ("/configmaps", "openshift-etcd", "", "get list watch create patch"),
     ];
     let never = [
         ("operator.openshift.io/etcdbackups", "", "", "update patch"),
@@ -152,7 +154,9 @@ async fn the_operator_may_do_what_it_needs_and_no_more() {
         ("/namespaces", "", "", "list watch create delete"),
         ("/secrets", "openshift-etcd", "", "get list watch"),
         ("/secrets", "kube-system", "", "get list watch"),
-        ("/configmaps", "openshift-etcd", "etcd-endpoints", "get create patch delete"),
+        ("/configmaps", "openshift-etcd", "etcd-endpoints", "update delete"),
+        ("/configmaps", "kube-system", "", "get create patch"),
+        ("batch/cronjobs", "kube-system", "", "get create patch delete"),
         ("/pods", "openshift-etcd", "", "create patch update"),
         ("/pods/exec", "openshift-etcd", "", "create get"),
         ("/persistentvolumeclaims", "openshift-etcd", "", "create patch update delete"),

@@ -1,6 +1,7 @@
 //! All writes of a reconcile: the step's, then the status, then the event.
 
 use etcd_backup_api::{EtcdBackup, EtcdBackupStatus, FIELD_MANAGER};
+use etcd_backup_core::Report;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -11,7 +12,8 @@ use super::decision::{Decision, Observed, Step, Verdict};
 use super::job_state::JobState;
 use super::reason::StatusReason;
 use super::volume::Obstacle;
-use super::{Context, Error, build, events, names, status};
+use super::{Context, Error, build, events, kept, status};
+use crate::catalogue::VolumeSays;
 
 /// What became of a Job's creation.
 enum Created {
@@ -52,7 +54,7 @@ pub(crate) async fn apply(
             }
         }
         (Step::CreateInventory, Ok(request)) => {
-            let name = names::inventory_job_name(&seen.job_name);
+            let name = seen.inventory_name.clone();
             let job = build::inventory_job(&seen.backup, request, &name, &context.config);
             if let Created::Refused(message) = create(context, &seen.backup, &job).await? {
                 let message = format!(
@@ -63,15 +65,43 @@ pub(crate) async fn apply(
             }
         }
         (Step::DeleteSave, _) => delete(context, &seen.job_name).await?,
-        (Step::DeleteInventory, _) => delete(context, &names::inventory_job_name(&seen.job_name)).await?,
+        (Step::DeleteInventory, _) => delete(context, &seen.inventory_name).await?,
         (Step::ForceDelete(pods), _) => force_delete(context, pods).await?,
         (Step::Wait | Step::CreateSave | Step::CreateInventory, _) => {}
     }
     if verdict != decision.verdict {
         next = status::next(&Observed { backup: current.clone(), ..seen.clone() }, namespace, &verdict, now);
     }
+    if let Some(report) = told_by_a_pod(seen, &verdict) {
+        context.catalogues.note(&seen.backup.spec.pvc_name, report.clone());
+    }
     write_status(context, current, &next).await?;
-    events::publish(context, &seen.backup, &verdict).await;
+    // What became of a run long ago, as its set tells, is no news.
+    if !seen.never_had_a_job() {
+        events::publish(context, &seen.backup, &verdict).await;
+    }
+    Ok(())
+}
+
+/// The report of a run that has just ended.
+fn told_by_a_pod<'a>(seen: &Observed, verdict: &'a Verdict) -> Option<&'a Report> {
+    match (&seen.volume_says, verdict) {
+        (VolumeSays::Set(_), _) => None,
+        (_, Verdict::Completed(report)) => Some(report),
+        (_, Verdict::Failed { report, .. }) => report.as_deref(),
+        _ => None,
+    }
+}
+
+/// Says of an EtcdBackup that has ended what the volume's catalogue tells of its set.
+pub(crate) async fn recheck(context: &Context, name: &str, now: Timestamp) -> Result<(), Error> {
+    let found = context.backups.get_opt(name).await.map_err(Error::read(format!("EtcdBackup {name}")))?;
+    let Some(backup) = found else { return Ok(()) };
+    let known = context.catalogues.current(&backup.spec.pvc_name);
+    let Some(kept) = known.and_then(|known| kept::contradiction(&backup, &known)) else { return Ok(()) };
+    let next = status::kept(&backup, &kept, now);
+    write_status(context, backup.clone(), &next).await?;
+    events::publish_kept(context, &backup, &kept).await;
     Ok(())
 }
 

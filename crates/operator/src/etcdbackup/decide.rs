@@ -13,6 +13,7 @@ use super::job_state::JobState;
 use super::pod_state::{ObservedPod, PodState};
 use super::reason::StatusReason;
 use super::volume::Obstacle;
+use crate::catalogue::VolumeSays;
 use crate::config::Limits;
 
 mod resolve;
@@ -27,20 +28,35 @@ const END_GRACE: SignedDuration = SignedDuration::from_secs(60);
 /// How long after the API server refused a Job it is asked again.
 const REFUSED_RETRY: SignedDuration = SignedDuration::from_secs(60);
 
-/// Decides. `now` is UTC.
+/// Decides. `now` is UTC. The Job of a recorded run belongs to its CronJob, which alone deletes it.
 #[must_use]
 pub(crate) fn decide(seen: &Observed, limits: &Limits, now: Timestamp) -> Decision {
+    match find(seen, limits, now) {
+        decision if seen.is_record() && decision.step == Step::DeleteSave => Decision { step: Step::Wait, ..decision },
+        decision => decision,
+    }
+}
+
+fn find(seen: &Observed, limits: &Limits, now: Timestamp) -> Decision {
     if let Err(invalid) = &seen.request {
         return Decision::failed(Step::Wait, StatusReason::Spec(invalid.reason()), invalid.to_string());
     }
     if let Some(report) = newest_report(&seen.save.pods).filter(|report| report.outcome == Outcome::Completed) {
         return Decision::new(Step::Wait, Verdict::Completed(Box::new(report.clone())));
     }
+    let at_work = matches!(seen.save.state, JobState::Active { .. });
+    if let VolumeSays::Set(report) = &seen.volume_says
+        && !at_work
+    {
+        return Decision::new(Step::Wait, Verdict::Completed(report.clone()));
+    }
     let status = seen.backup.status.as_ref();
     let created_before = status.is_some_and(|status| status.backup_job.is_some());
     let named_before = status.is_some_and(|status| status.job_name.is_some());
     match &seen.save.state {
-        JobState::Absent | JobState::Foreign if created_before => resolve(seen, Cause::JobMissing, limits, now),
+        JobState::Absent | JobState::Foreign if created_before || seen.is_record() => {
+            resolve(seen, Cause::JobMissing, limits, now)
+        }
         JobState::Foreign => Decision::new(Step::Wait, Verdict::name_taken(&seen.job_name)),
         JobState::Absent if named_before => create_again(seen, limits, now),
         JobState::Absent => start(seen, limits, now),
@@ -48,9 +64,10 @@ pub(crate) fn decide(seen: &Observed, limits: &Limits, now: Timestamp) -> Decisi
             Follow { seen, limits, now, created: *created, ends: *ends }.decide(*suspended)
         }
         JobState::Complete => ended(seen, Cause::ReportMissing, limits, now),
-        JobState::Failed { reason, .. } if reason == "DeadlineExceeded" => {
-            ended(seen, Cause::DeadlineExceeded, limits, now)
-        }
+        JobState::Failed { reason, .. } if reason == "DeadlineExceeded" => match never_began(seen) {
+            Some(obstacle) => Decision::failed(Step::Wait, obstacle.reason, given_up(seen, &obstacle.message)),
+            None => ended(seen, Cause::DeadlineExceeded, limits, now),
+        },
         JobState::Failed { .. } => ended(seen, Cause::ReportMissing, limits, now),
     }
 }
@@ -58,7 +75,7 @@ pub(crate) fn decide(seen: &Observed, limits: &Limits, now: Timestamp) -> Decisi
 /// No Job yet: may there be one?
 fn start(seen: &Observed, limits: &Limits, now: Timestamp) -> Decision {
     if let Some(obstacle) = seen.volume.obstacle(&seen.nodes) {
-        return blocked(obstacle, Step::Wait, may_start_since(seen) + limits.start_limit, now);
+        return blocked(seen, obstacle, Step::Wait, may_start_since(seen) + limits.start_limit, now);
     }
     if !seen.place.ahead.is_empty() {
         let place = format!(
@@ -77,7 +94,7 @@ fn start(seen: &Observed, limits: &Limits, now: Timestamp) -> Decision {
 fn create_again(seen: &Observed, limits: &Limits, now: Timestamp) -> Decision {
     let Some(refusal) = seen.said("Pending", StatusReason::JobRefused) else { return create(seen) };
     if now >= may_start_since(seen) + limits.start_limit {
-        return Decision::failed(Step::Wait, StatusReason::JobRefused, given_up(refusal));
+        return Decision::failed(Step::Wait, StatusReason::JobRefused, given_up(seen, refusal));
     }
     let obstacle = Obstacle::new(StatusReason::JobRefused, refusal);
     Decision::new(Step::CreateSave, Verdict::Pending(obstacle)).at(now + REFUSED_RETRY)
@@ -95,15 +112,24 @@ fn may_start_since(seen: &Observed) -> Timestamp {
 }
 
 /// Pending until `limit`, then failed; `last` is what is done then.
-fn blocked(obstacle: Obstacle, last: Step, limit: Timestamp, now: Timestamp) -> Decision {
+fn blocked(seen: &Observed, obstacle: Obstacle, last: Step, limit: Timestamp, now: Timestamp) -> Decision {
     if now < limit {
         return Decision::new(Step::Wait, Verdict::Pending(obstacle)).at(limit);
     }
-    Decision::failed(last, obstacle.reason, given_up(&obstacle.message))
+    Decision::failed(last, obstacle.reason, given_up(seen, &obstacle.message))
 }
 
-fn given_up(message: &str) -> String {
-    format!("could not be started in time: {message}. When that is done, make another EtcdBackup")
+fn given_up(seen: &Observed, message: &str) -> String {
+    format!("could not be started in time: {message}. When that is done, {}", seen.next_step())
+}
+
+/// What kept a recorded run from beginning up to its deadline. Its Job has left no pod by now, so that
+/// what was said last is what is known.
+fn never_began(seen: &Observed) -> Option<Obstacle> {
+    let status = seen.backup.status.as_ref().filter(|_| seen.is_record())?;
+    let began = status.start_time.is_some() || !seen.save.pods.is_empty();
+    let reason = StatusReason::blocking(status.reason.as_deref()?).filter(|_| !began)?;
+    Some(Obstacle::new(reason, seen.said("Pending", reason)?))
 }
 
 /// A Job that has not ended.
@@ -165,9 +191,13 @@ impl Follow<'_> {
             return Decision::running(Step::Wait, StatusReason::Retrying, obstacle.message, None)
                 .at(self.ends + END_GRACE);
         }
+        // Forbid blocks the schedule until the Job has ended, so that it is followed to its end.
+        if self.seen.is_record() {
+            return Decision::new(Step::Wait, Verdict::Pending(obstacle)).at(self.ends + END_GRACE);
+        }
         // A minute before Kubernetes ends the Job, so that what was seen last is what is said.
         let limit = (self.created + self.limits.start_limit).min(self.ends - END_GRACE);
-        blocked(obstacle, Step::DeleteSave, limit, self.now)
+        blocked(self.seen, obstacle, Step::DeleteSave, limit, self.now)
     }
 
     fn ran_before(&self) -> bool {
@@ -196,13 +226,14 @@ fn give_up(seen: &Observed) -> Decision {
     if left.is_empty()
         && let Some(report) = last_report(&seen.save.pods)
     {
-        return failed_by(report, Cause::DeadlineExceeded);
+        return failed_by(seen, report, Cause::DeadlineExceeded);
     }
-    let hint = "a complete set may still be found on the volume: see `etcd-backup list`. Make another EtcdBackup";
+    let next_step = seen.next_step();
+    let hint = format!("a complete set may still be found on the volume: see `etcd-backup list`; {next_step}");
     if lost.is_empty() {
         let left = left.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>().join(", ");
         let left = if left.is_empty() { "no pod is left".to_owned() } else { format!("still there: {left}") };
-        let message = format!("Job {} did not end by its deadline ({left}) and is deleted; {hint}", seen.job_name);
+        let message = format!("Job {} did not end by its deadline ({left}); {hint}", seen.job_name);
         return Decision::failed(Step::DeleteSave, StatusReason::Run(Reason::DeadlineExceeded), message);
     }
     let message =

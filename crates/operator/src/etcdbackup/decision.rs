@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 
 use super::job_state::ObservedJob;
+use super::names;
 use super::pod_state::{ObservedPod, PodState};
 use super::queue::Place;
 use super::reason::StatusReason;
 use super::volume::{Obstacle, Volume};
+use crate::catalogue::VolumeSays;
 use crate::nodes;
 
 /// Everything that a decision is made of.
@@ -23,6 +25,8 @@ pub(crate) struct Observed {
     pub(crate) request: Result<Request, InvalidSpec>,
     /// Name of the Job that makes the backup, whether it exists or not.
     pub(crate) job_name: String,
+    /// Name of the Job that asks the volume, whether it exists or not.
+    pub(crate) inventory_name: String,
     /// The Job that makes the backup.
     pub(crate) save: ObservedJob,
     /// The Job that asks the volume what became of the run.
@@ -33,6 +37,8 @@ pub(crate) struct Observed {
     pub(crate) nodes: Vec<Arc<Node>>,
     /// The place among the requests on the volume.
     pub(crate) place: Place,
+    /// What the volume's catalogue says of a recorded run.
+    pub(crate) volume_says: VolumeSays,
 }
 
 /// What to do, what to say, and when to look again if nothing changes until then.
@@ -128,6 +134,24 @@ impl Verdict {
 }
 
 impl Observed {
+    /// Whether the object records a run of a schedule, and starts nothing.
+    #[must_use]
+    pub(crate) fn is_record(&self) -> bool {
+        self.backup.spec.recorded.is_some()
+    }
+
+    /// Whether the record was made from a set, because there was no Job any more.
+    #[must_use]
+    pub(crate) fn never_had_a_job(&self) -> bool {
+        self.is_record() && names::recorded_job(&self.backup).is_none()
+    }
+
+    /// What to do after a failure.
+    #[must_use]
+    pub(crate) fn next_step(&self) -> &'static str {
+        if self.is_record() { "the next run of the schedule makes another backup" } else { "make another EtcdBackup" }
+    }
+
     /// The message of a condition of the status, if it is there for the given reason.
     #[must_use]
     pub(crate) fn said(&self, condition: &str, reason: StatusReason) -> Option<&str> {

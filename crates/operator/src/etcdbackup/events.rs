@@ -1,15 +1,13 @@
 //! Events: one per change of phase or reason, so that `kubectl describe` tells the story.
 
 use etcd_backup_api::EtcdBackup;
-use kube::runtime::events::{Event, EventType};
-use kube::{Resource, ResourceExt as _};
+use kube::runtime::events::EventType;
 
 use super::decision::Verdict;
+use super::kept::Kept;
 use super::triggers::Guarded;
 use super::{Context, Error};
-
-/// Longest note that the API server takes, in bytes.
-const MAX_NOTE: usize = 1024;
+use crate::events;
 
 /// Publishes the event of a verdict that differs from what the status said before, and counts ends.
 /// An event that cannot be published is logged; the conditions say the same.
@@ -24,28 +22,18 @@ pub(crate) async fn publish(context: &Context, before: &EtcdBackup, verdict: &Ve
         context.metrics.runs.with_label_values(&[phase]).inc();
     }
     let type_ = if is_warning(verdict) { EventType::Warning } else { EventType::Normal };
-    send(context, before, type_, phase, reason, &message).await;
+    events::send(&context.recorder, before, type_, phase, reason, &message).await;
+}
+
+/// Publishes what has become of the set of an EtcdBackup that had ended.
+pub(crate) async fn publish_kept(context: &Context, backup: &EtcdBackup, kept: &Kept) {
+    let type_ = if kept.verified { EventType::Normal } else { EventType::Warning };
+    events::send(&context.recorder, backup, type_, "Verified", kept.reason.as_str(), &kept.message).await;
 }
 
 /// Publishes that a stored object is no EtcdBackup; it has no status that could say so.
 pub(crate) async fn publish_unreadable(context: &Context, object: &Guarded, error: &Error) {
-    send(context, object, EventType::Warning, "Read", error.reason(), &error.to_string()).await;
-}
-
-async fn send<K>(context: &Context, object: &K, type_: EventType, action: &str, reason: &str, message: &str)
-where
-    K: Resource<DynamicType = ()>,
-{
-    let event = Event {
-        type_,
-        reason: reason.to_owned(),
-        note: Some(message.chars().take(MAX_NOTE / 4).collect()),
-        action: action.to_owned(),
-        secondary: None,
-    };
-    if let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await {
-        tracing::warn!(etcdbackup = object.name_any(), reason, %error, "cannot publish an event");
-    }
+    events::send(&context.recorder, object, EventType::Warning, "Read", error.reason(), &error.to_string()).await;
 }
 
 fn is_warning(verdict: &Verdict) -> bool {

@@ -44,11 +44,22 @@ pub(crate) enum JobState {
 }
 
 impl JobState {
-    /// Reads a Job of the EtcdBackup with the given uid; `usual_deadline` is for a Job that has none.
+    /// Reads a Job of the object with the given uid; `usual_deadline` is for a Job that has none.
     #[must_use]
     pub(crate) fn new(job: Option<&Job>, owner: &str, usual_deadline: SignedDuration) -> Self {
+        let ours = |job: &Job| job.owner_references().iter().any(|reference| reference.uid == owner);
+        Self::read(job, ours, usual_deadline)
+    }
+
+    /// Reads the Job of a recorded run: the Job's uid is the run's id.
+    #[must_use]
+    pub(crate) fn of_run(job: Option<&Job>, run_id: &str, usual_deadline: SignedDuration) -> Self {
+        Self::read(job, |job| job.metadata.uid.as_deref() == Some(run_id), usual_deadline)
+    }
+
+    fn read(job: Option<&Job>, ours: impl Fn(&Job) -> bool, usual_deadline: SignedDuration) -> Self {
         let Some(job) = job else { return Self::Absent };
-        if !job.owner_references().iter().any(|reference| reference.uid == owner) {
+        if !ours(job) {
             return Self::Foreign;
         }
         let status = job.status.as_ref();
@@ -128,5 +139,9 @@ mod tests {
         let minute = SignedDuration::from_secs(60);
         assert_eq!(JobState::new(Some(&Job::default()), "ours", minute), JobState::Foreign);
         assert_eq!(JobState::new(None, "ours", minute), JobState::Absent);
+        let mut run = Job::default();
+        run.metadata.uid = Some("run".into());
+        assert!(JobState::of_run(Some(&run), "run", minute).is_ours());
+        assert_eq!(JobState::of_run(Some(&run), "earlier-run", minute), JobState::Foreign);
     }
 }

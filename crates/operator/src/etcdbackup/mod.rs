@@ -4,20 +4,19 @@ mod apply;
 mod build;
 mod decide;
 mod decision;
-mod error;
 mod events;
-mod fetch;
-mod job_state;
+pub(crate) mod fetch;
+pub(crate) mod job_state;
+pub(crate) mod kept;
 mod names;
-mod pod_state;
+pub(crate) mod pod_state;
 mod queue;
-mod reason;
-mod status;
+pub(crate) mod reason;
+pub(crate) mod status;
 pub(crate) mod triggers;
-mod volume;
+pub(crate) mod volume;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use etcd_backup_api::EtcdBackup;
 use futures::{FutureExt as _, StreamExt as _};
@@ -30,23 +29,18 @@ use kube::runtime::{Config as ControllerConfig, applier};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::OnceCell;
 
-pub(crate) use self::error::Error;
 use self::triggers::{Guarded, Stores};
+use crate::catalogue::Catalogues;
 use crate::config::Config;
 use crate::metrics::Metrics;
-
-/// Longest that one reconcile may take. The client itself would wait for a silent API server for
-/// minutes.
-const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// When a reconcile that failed is tried again.
-const RETRY: Duration = Duration::from_secs(10);
+use crate::reconcile::{self, Error};
 
 /// What every reconcile works with.
 pub(crate) struct Context {
     client: Client,
     config: Config,
     stores: Stores,
+    catalogues: Arc<Catalogues>,
     metrics: Arc<Metrics>,
     recorder: Recorder,
     cluster_uid: OnceCell<String>,
@@ -58,7 +52,13 @@ pub(crate) struct Context {
 impl Context {
     /// A context over a client and the stores that [`triggers::watch`] fills.
     #[must_use]
-    pub(crate) fn new(client: Client, config: Config, stores: Stores, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        config: Config,
+        stores: Stores,
+        catalogues: Arc<Catalogues>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let namespace = &config.backup_namespace;
         Self {
             recorder: Recorder::new(client.clone(), etcd_backup_api::FIELD_MANAGER.into()),
@@ -69,6 +69,7 @@ impl Context {
             client,
             config,
             stores,
+            catalogues,
             metrics,
         }
     }
@@ -80,7 +81,9 @@ pub(crate) async fn run(
     triggers: impl futures::TryStream<Ok = kube::runtime::reflector::ObjectRef<Guarded>, Error = std::convert::Infallible>,
 ) {
     let store = context.stores.backups.clone();
-    let reconcile = |object: Arc<Guarded>, context: Arc<Context>| bounded(object, context).boxed();
+    let reconcile = |object: Arc<Guarded>, context: Arc<Context>| {
+        async move { reconcile::bounded(what(&object), &context.metrics, reconcile(&object, &context)).await }.boxed()
+    };
     applier(reconcile, error_policy, Arc::new(context), store, triggers, ControllerConfig::default().concurrency(8))
         .for_each(|result| async {
             match result {
@@ -92,52 +95,43 @@ pub(crate) async fn run(
         .await;
 }
 
-/// One reconcile within its time, measured.
-async fn bounded(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
-    let began = Instant::now();
-    let name = object.name_any();
-    let seconds = RECONCILE_TIMEOUT.as_secs();
-    let result = tokio::time::timeout(RECONCILE_TIMEOUT, reconcile(&object, &context))
-        .await
-        .unwrap_or(Err(Error::Timeout { name, seconds }));
-    context.metrics.reconcile_seconds.observe(began.elapsed().as_secs_f64());
-    context.metrics.reconciles.with_label_values(&[if result.is_ok() { "ok" } else { "error" }]).inc();
-    result
-}
-
 async fn reconcile(object: &Guarded, context: &Context) -> Result<Action, Error> {
     let known = match &object.0 {
         Ok(backup) => backup,
         Err(invalid) => {
-            let error = Error::Unreadable { name: object.name_any(), problem: invalid.error.clone() };
+            let error = Error::Unreadable { what: what(object), problem: invalid.error.clone() };
             events::publish_unreadable(context, object, &error).await;
             return Err(error);
         }
     };
-    if !fetch::needs_a_decision(known) {
-        return Ok(Action::await_change());
-    }
     if !context.stores.wait_until_ready().await {
         return Err(Error::Stopping);
+    }
+    if !fetch::needs_a_decision(known) {
+        return recheck(known, context).await;
     }
     let Some(seen) = fetch::fetch(context, &known.name_any()).await? else { return Ok(Action::await_change()) };
     let now = status::whole_seconds(Timestamp::now());
     let decision = decide::decide(&seen, &context.config.limits, now);
     apply::apply(context, &seen, &decision, now).await?;
-    Ok(decision.look_again.map_or_else(Action::await_change, |at| {
-        // A second more, because times of the API have whole seconds.
-        let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-        Action::requeue(wait + Duration::from_secs(1))
-    }))
+    Ok(reconcile::until(decision.look_again, now))
 }
 
-/// Logs, counts, and tries again; an object that cannot be read is not tried before it changes.
+/// Looks again at an EtcdBackup that has ended, if the volume's catalogue contradicts it.
+async fn recheck(known: &EtcdBackup, context: &Context) -> Result<Action, Error> {
+    let catalogue = context.catalogues.current(&known.spec.pvc_name);
+    if catalogue.is_some_and(|catalogue| kept::contradiction(known, &catalogue).is_some()) {
+        apply::recheck(context, &known.name_any(), status::whole_seconds(Timestamp::now())).await?;
+    }
+    Ok(Action::await_change())
+}
+
 #[allow(clippy::needless_pass_by_value, reason = "the applier's signature")]
 fn error_policy(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
-    tracing::warn!(etcdbackup = object.name_any(), reason = error.reason(), %error, "reconcile failed");
-    context.metrics.reconcile_errors.with_label_values(&[error.reason()]).inc();
-    match error {
-        Error::Unreadable { .. } => Action::await_change(),
-        _ => Action::requeue(RETRY),
-    }
+    reconcile::after_error(&what(&object), error, &context.metrics)
+}
+
+/// Kind and name, for people.
+fn what(object: &Guarded) -> String {
+    format!("EtcdBackup {}", object.name_any())
 }

@@ -2,20 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use etcd_backup_api::{EtcdBackup, FIELD_MANAGER};
+use etcd_backup_api::EtcdBackup;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 
-/// Label of a Job and its pods: uid of the EtcdBackup.
-pub(crate) const UID_LABEL: &str = "etcd-backup.io/uid";
-/// Label of a Job and its pods: what they do, [`SAVE`] or [`INVENTORY`].
-pub(crate) const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
-/// Label by which the operator knows its own objects.
-pub(crate) const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-/// Component of the Job that makes the backup.
-pub(crate) const SAVE: &str = "save";
-/// Component of the Job that asks the volume what became of a run.
-pub(crate) const INVENTORY: &str = "inventory";
+use crate::labels;
 
 /// Longest name of a Job. A pod's name adds up to eleven characters and is also its host name,
 /// which ends at 63.
@@ -37,21 +28,20 @@ pub(crate) fn inventory_job_name(job: &str) -> String {
     format!("{job}-inv")
 }
 
-/// Labels of a Job and its pods. `app` and `backup-name` are what OpenShift's own operator sets.
+/// Name of the Job whose run an EtcdBackup records, if it was there when the record was made.
+#[must_use]
+pub(crate) fn recorded_job(record: &EtcdBackup) -> Option<String> {
+    record.spec.recorded.as_ref()?;
+    let told = record.status.as_ref().and_then(|status| status.job_name.clone());
+    told.or_else(|| record.annotations().get(labels::JOB).cloned())
+}
+
+/// Labels of a Job and its pods.
 #[must_use]
 pub(crate) fn labels(backup: &EtcdBackup, component: &str) -> BTreeMap<String, String> {
-    let name: String = backup.name_any().chars().take(63).collect();
-    [
-        ("app", "cluster-backup-job"),
-        ("app.kubernetes.io/name", "etcd-backup"),
-        (MANAGED_BY_LABEL, FIELD_MANAGER),
-        (COMPONENT_LABEL, component),
-        ("backup-name", name.trim_end_matches(['-', '.'])),
-        (UID_LABEL, &backup.uid().unwrap_or_default()),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .collect()
+    let mut labels = labels::common(component, &backup.name_any());
+    labels.insert(labels::UID.to_owned(), backup.uid().unwrap_or_default());
+    labels
 }
 
 /// Reference to the EtcdBackup, so that deleting it ends its Jobs. It does not block the deletion,
@@ -88,13 +78,5 @@ mod tests {
         assert!(inventory_job_name(&long).len() + "-abcde".len() <= 63);
         let cut_at_a_dash = job_name(&backup(&format!("{}-{}", "a".repeat(30), "b".repeat(30))));
         assert!(!cut_at_a_dash.contains("--"), "{cut_at_a_dash}");
-    }
-
-    #[test]
-    fn labels_are_valid_for_the_longest_names() {
-        let labels = labels(&backup(&format!("{}.{}", "a".repeat(62), "b".repeat(100))), SAVE);
-        assert_eq!(labels["backup-name"], "a".repeat(62));
-        assert_eq!(labels[UID_LABEL], "0b8f6f53-5c1b-4b4e-9c1f-1f5a3e2d7c11");
-        assert!(labels.values().all(|value| value.len() <= 63));
     }
 }

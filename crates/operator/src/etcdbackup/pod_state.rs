@@ -1,13 +1,13 @@
 //! What a Job's pod says: why it does not start, that it runs, or how it ended and with what report.
 
-use etcd_backup_core::{Outcome, REPORT_SCHEMA, Report, RunId};
+use etcd_backup_core::{Outcome, REPORT_SCHEMA, Reason, Report, RunId};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt as _;
 
-use super::build::CONTAINER;
 use super::reason::StatusReason;
 use super::volume::Obstacle;
+use crate::agent_pod::CONTAINER;
 
 /// One pod of a Job.
 #[derive(Debug, Clone)]
@@ -109,7 +109,8 @@ fn ended(pod: &Pod, container: Option<&ContainerStatus>, run: &RunId) -> Option<
 /// The report in a termination message, if it is one of this run and of a schema known here.
 fn read_report(message: &str, run: &RunId) -> Option<Report> {
     let report: Report = serde_json::from_str(message).ok()?;
-    let whole = report.outcome != Outcome::Completed || report.set.is_some();
+    let makes_no_set = report.outcome != Outcome::Completed || matches!(report.reason, Reason::Pruned | Reason::Listed);
+    let whole = makes_no_set || report.set.is_some();
     (whole && REPORT_SCHEMA.reads(report.schema_version) && report.run_id == *run).then_some(report)
 }
 

@@ -47,7 +47,8 @@ fn turn(backup: &EtcdBackup) -> (bool, Option<Timestamp>, String) {
 
 fn is_waiting_or_running(backup: &EtcdBackup) -> bool {
     let gone = backup.metadata.deletion_timestamp.is_some() || backup.spec.pvc_name.is_empty();
-    let blocked = |status: &EtcdBackupStatus| status.reason.as_deref().is_some_and(StatusReason::is_blocking_word);
+    let blocked =
+        |status: &EtcdBackupStatus| status.reason.as_deref().is_some_and(|word| StatusReason::blocking(word).is_some());
     !gone && !backup.status.as_ref().is_some_and(|status| status::is_final(status) || blocked(status))
 }
 

@@ -56,6 +56,14 @@ pub(crate) enum StatusReason {
     JobDeleted,
     /// Nothing can be learned about what became of the run.
     OutcomeUnknown,
+    /// Everything was proven.
+    Verified,
+    /// There was no quorum to prove that the data was not old.
+    Freshness,
+    /// The set is no longer on the volume.
+    SetMissing,
+    /// The set is proven not to be what it was.
+    Damaged,
     /// The spec asks for nothing that can be done; the word is the API crate's.
     Spec(&'static str),
     /// What the agent reported.
@@ -64,7 +72,7 @@ pub(crate) enum StatusReason {
 
 impl StatusReason {
     /// Every reason of the operator's own.
-    pub(crate) const OWN: [Self; 25] = [
+    pub(crate) const OWN: [Self; 29] = [
         Self::Queued,
         Self::Starting,
         Self::PvcNotFound,
@@ -90,6 +98,10 @@ impl StatusReason {
         Self::JobNameTaken,
         Self::JobDeleted,
         Self::OutcomeUnknown,
+        Self::Verified,
+        Self::Freshness,
+        Self::SetMissing,
+        Self::Damaged,
     ];
 
     /// The word.
@@ -121,6 +133,10 @@ impl StatusReason {
             Self::JobNameTaken => "JobNameTaken",
             Self::JobDeleted => "JobDeleted",
             Self::OutcomeUnknown => "OutcomeUnknown",
+            Self::Verified => "Verified",
+            Self::Freshness => "Freshness",
+            Self::SetMissing => "SetMissing",
+            Self::Damaged => "Damaged",
             Self::Spec(word) => word,
             Self::Run(reason) => reason.as_str(),
         }
@@ -149,10 +165,10 @@ impl StatusReason {
         )
     }
 
-    /// Whether a stored word is one of a blocked request.
+    /// The reason of a blocked request that a stored word is, if it is one.
     #[must_use]
-    pub(crate) fn is_blocking_word(word: &str) -> bool {
-        Self::OWN.iter().any(|reason| reason.blocks() && reason.as_str() == word)
+    pub(crate) fn blocking(word: &str) -> Option<Self> {
+        Self::OWN.into_iter().find(|reason| reason.blocks() && reason.as_str() == word)
     }
 }
 
@@ -162,10 +178,10 @@ mod tests {
 
     #[test]
     fn a_stored_word_says_whether_the_request_is_blocked() {
-        assert!(StatusReason::is_blocking_word("PVCNotFound"));
-        assert!(!StatusReason::is_blocking_word("Queued"));
-        assert!(!StatusReason::is_blocking_word("Saving"));
-        assert!(!StatusReason::is_blocking_word("SomethingNew"));
+        assert_eq!(StatusReason::blocking("PVCNotFound"), Some(StatusReason::PvcNotFound));
+        for other in ["Queued", "Saving", "SomethingNew"] {
+            assert_eq!(StatusReason::blocking(other), None);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::decision::{Observed, Verdict};
+use super::kept::Kept;
 use super::reason::StatusReason;
 use super::volume::Obstacle;
 
@@ -40,6 +41,16 @@ pub(crate) fn next(seen: &Observed, namespace: &str, verdict: &Verdict, now: Tim
         Verdict::Pending(_) | Verdict::Running { pod: None, .. } => {}
     }
     tell_conditions(&mut status, &seen.backup, verdict, &Time(now));
+    status
+}
+
+/// The status of an EtcdBackup that has ended, after what the volume's catalogue told of its set.
+#[must_use]
+pub(crate) fn kept(backup: &EtcdBackup, kept: &Kept, now: Timestamp) -> EtcdBackupStatus {
+    let mut status = backup.status.clone().unwrap_or_default();
+    let (reason, message) = (kept.reason.as_str(), &kept.message);
+    let generation = backup.metadata.generation;
+    conditions::set(&mut status.conditions, "Verified", kept.verified, reason, message, generation, &Time(now));
     status
 }
 
@@ -86,11 +97,11 @@ fn tell_conditions(status: &mut EtcdBackupStatus, backup: &EtcdBackup, verdict: 
     if let Verdict::Completed(report) = verdict {
         let verified = report.set.as_ref().is_some_and(|set| set.verified);
         let (reason, message) = if verified {
-            ("Verified", "everything was proven on the files as read back from the volume")
+            (StatusReason::Verified, "everything was proven on the files as read back from the volume")
         } else {
-            ("Freshness", "the files are sound, but there was no quorum to prove that the data was not old")
+            (StatusReason::Freshness, "the files are sound, but there was no quorum to prove that the data was not old")
         };
-        conditions::set(&mut status.conditions, "Verified", verified, reason, message, generation, now);
+        conditions::set(&mut status.conditions, "Verified", verified, reason.as_str(), message, generation, now);
     }
     status.phase = Some(phase.to_owned());
     status.reason = Some(reason.to_owned());
@@ -157,7 +168,8 @@ fn duration(time: SignedDuration) -> String {
 }
 
 /// Bytes for people: `512 B`, `1.4 GiB`, `121 MiB`.
-fn size(bytes: u64) -> String {
+#[must_use]
+pub(crate) fn size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     let mut tenths = u128::from(bytes) * 10;
     let mut unit = "B";

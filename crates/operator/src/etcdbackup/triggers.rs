@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use etcd_backup_api::{EtcdBackup, EtcdBackupStatus, FIELD_MANAGER};
+use futures::channel::mpsc::UnboundedSender;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::batch::v1::Job;
@@ -20,8 +21,11 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-use super::{names, status};
-use crate::nodes;
+use super::status;
+use crate::backup::triggers::Concern;
+use crate::catalogue::Catalogues;
+use crate::catalogue::triggers::waking;
+use crate::{labels, nodes};
 
 /// An EtcdBackup, or the reason why the stored object is none.
 pub(crate) type Guarded = DeserializeGuard<EtcdBackup>;
@@ -51,11 +55,21 @@ impl Stores {
 
 type Trigger = Result<ObjectRef<Guarded>, Infallible>;
 
-/// Starts all watches. The stores are filled while the stream is polled.
+/// Who is told of a change.
+#[derive(Clone)]
+struct Told {
+    backups: Store<Guarded>,
+    schedules: UnboundedSender<Concern>,
+}
+
+/// Starts all watches. The stores are filled while the stream is polled; `schedules` is told what
+/// concerns Backups.
 pub(crate) fn watch(
     client: &Client,
     namespace: &str,
     nodes_changed: Arc<Notify>,
+    schedules: &UnboundedSender<Concern>,
+    catalogues: &Arc<Catalogues>,
 ) -> (Stores, BoxStream<'static, Trigger>) {
     let (backups, backup_writer) = reflector::store();
     let (claims, claim_writer) = reflector::store();
@@ -65,48 +79,75 @@ pub(crate) fn watch(
     // Jobs and pods are only triggers; a reconcile reads them afresh.
     let jobs: Api<PartialObjectMeta<Job>> = Api::namespaced(client.clone(), namespace);
     let pods: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
-    let of_ours = watcher::Config::default().labels(&format!("{}={FIELD_MANAGER}", names::MANAGED_BY_LABEL));
+    let of_ours = watcher::Config::default().labels(&format!("{}={FIELD_MANAGER}", labels::MANAGED_BY));
     let all = watcher::Config::default().page_size(100);
+    let told = Told { backups: backups.clone(), schedules: schedules.clone() };
+    let mut node_facts = node_facts(stores.nodes.clone());
     let watches = [
-        triggers(&backups, stored(Api::all(client.clone()), all.clone(), backup_writer, slim), neighbours),
-        triggers(&backups, watcher(jobs, of_ours.clone()), owner),
-        triggers(&backups, watcher(pods, of_ours), labelled),
         triggers(
-            &backups,
-            stored(Api::namespaced(client.clone(), namespace), all.clone(), claim_writer, |_| ()),
+            &told,
+            waking(
+                stored(Api::all(client.clone()), all.clone(), backup_writer, slim),
+                catalogues.clone(),
+                |object: &Guarded| Some(object.0.as_ref().ok()?.spec.pvc_name.clone()),
+            ),
+            neighbours,
+            of_record,
+        ),
+        triggers(&told, watcher(jobs, of_ours.clone()), of_job, Concern::of),
+        triggers(&told, watcher(pods, of_ours), labelled, |_| None),
+        triggers(
+            &told,
+            waking(
+                stored(Api::namespaced(client.clone(), namespace), all.clone(), claim_writer, |_| ()),
+                catalogues.clone(),
+                |claim: &PersistentVolumeClaim| Some(claim.name_any()),
+            ),
             on_claim,
+            |claim| Some(Concern::Claim(claim.name_any())),
         ),
         triggers(
-            &backups,
+            &told,
             stored(Api::all(client.clone()), all.clone(), node_writer, nodes::slim),
             move |backups, _| {
                 nodes_changed.notify_one();
                 unfinished(backups)
             },
+            move |_| node_facts().then_some(Concern::Any),
         ),
-        triggers(&backups, stored(Api::all(client.clone()), all, class_writer, |_| ()), |backups, _| {
-            unfinished(backups)
-        }),
+        triggers(
+            &told,
+            stored(Api::all(client.clone()), all, class_writer, |_| ()),
+            |backups, _| unfinished(backups),
+            |_| Some(Concern::Any),
+        ),
     ];
     (stores, stream::select_all(watches).boxed())
 }
 
-/// Drops what nobody reads of a finished EtcdBackup: there may be thousands of them.
+/// Drops what nobody reads of a finished EtcdBackup: there may be thousands of them. What remains is
+/// compared with what is on the volume.
 fn slim(guarded: &mut Guarded) {
     let Ok(backup) = &mut guarded.0 else { return };
-    backup.annotations_mut().clear();
+    backup.annotations_mut().retain(|key, _| key == labels::JOB);
+    backup.metadata.labels = None;
     if let Some(status) = backup.status.take_if(|status| status::is_final(status)) {
+        backup.metadata.annotations = None;
         let mut conditions = status.conditions;
-        conditions
-            .retain(|condition| condition.status == "True" && ["Completed", "Failed"].contains(&&*condition.type_));
-        conditions.iter_mut().for_each(|condition| condition.message.clear());
-        let completion_time = status.completion_time;
-        backup.status = Some(EtcdBackupStatus { conditions, completion_time, ..EtcdBackupStatus::default() });
+        conditions.retain(|condition| {
+            let end = ["Completed", "Failed"].contains(&&*condition.type_) && condition.status == "True";
+            end || condition.type_ == "Verified"
+        });
+        conditions.iter_mut().for_each(|condition| condition.message = String::new());
+        conditions.shrink_to_fit();
+        let EtcdBackupStatus { completion_time, location, volume_id, .. } = status;
+        backup.status =
+            Some(EtcdBackupStatus { conditions, completion_time, location, volume_id, ..EtcdBackupStatus::default() });
     }
 }
 
 /// A watch whose objects are kept, without what nobody reads.
-fn stored<K>(
+pub(crate) fn stored<K>(
     api: Api<K>,
     config: watcher::Config,
     writer: Writer<K>,
@@ -123,46 +164,84 @@ where
 }
 
 /// Each change becomes the EtcdBackups that it concerns; after a new list, which tells of no
-/// deletion, all unfinished ones.
+/// deletion, all unfinished ones. `of_schedule` says which Backups it concerns.
 fn triggers<K>(
-    backups: &Store<Guarded>,
+    told: &Told,
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     concerned: impl Fn(&Store<Guarded>, &K) -> Vec<ObjectRef<Guarded>> + Send + 'static,
+    mut of_schedule: impl FnMut(&K) -> Option<Concern> + Send + 'static,
 ) -> BoxStream<'static, Trigger>
 where
     K: Resource<DynamicType = ()> + Send + 'static,
 {
-    let backups = backups.clone();
-    let concerned = move |event| match event {
-        Ok(Event::Apply(object) | Event::Delete(object)) => concerned(&backups, &object),
-        Ok(Event::InitDone) => [unfinished(&backups), unreadable(&backups)].concat(),
-        Ok(Event::Init | Event::InitApply(_)) => Vec::new(),
-        Err(error) => {
-            tracing::warn!(kind = %K::kind(&()), %error, "a watch broke; it is started again");
-            Vec::new()
+    let Told { backups, schedules } = told.clone();
+    let mut concerned = move |event| {
+        let (triggers, concern) = match event {
+            Ok(Event::Apply(object) | Event::Delete(object)) => (concerned(&backups, &object), of_schedule(&object)),
+            Ok(Event::InitDone) => ([unfinished(&backups), unreadable(&backups)].concat(), Some(Concern::Any)),
+            Ok(Event::Init | Event::InitApply(_)) => (Vec::new(), None),
+            Err(error) => {
+                tracing::warn!(kind = %K::kind(&()), %error, "a watch broke; it is started again");
+                (Vec::new(), None)
+            }
+        };
+        if let Some(concern) = concern {
+            // Nobody listens any more while the operator ends.
+            let _ = schedules.unbounded_send(concern);
         }
+        triggers
     };
     events.default_backoff().flat_map(move |event| stream::iter(concerned(event)).map(Ok)).boxed()
 }
 
-/// The EtcdBackup itself, and who waits on the same volume.
+/// Whether what matters of the nodes differs from the last time; their heartbeats do not.
+fn node_facts(nodes: Store<Node>) -> impl FnMut() -> bool + Send + 'static {
+    let mut last = None;
+    move || {
+        let mut facts: Vec<_> = nodes.state().iter().map(|node| (node.name_any(), nodes::facts(node))).collect();
+        facts.sort();
+        let facts = Some(facts);
+        let changed = last != facts;
+        last = facts;
+        changed
+    }
+}
+
+/// The Backup whose run the object records.
+fn of_record(object: &Guarded) -> Option<Concern> {
+    let recorded = object.0.as_ref().ok()?.spec.recorded.as_ref()?;
+    Some(Concern::Backup(recorded.backup.clone()))
+}
+
+/// The EtcdBackup itself, and who waits on the same volume. Nobody waits for a record, nor does one.
 fn neighbours(backups: &Store<Guarded>, changed: &Guarded) -> Vec<ObjectRef<Guarded>> {
     let mut concerned = match &changed.0 {
-        Ok(backup) => on_claim_named(backups, &backup.spec.pvc_name),
-        Err(_) => Vec::new(),
+        Ok(backup) if backup.spec.recorded.is_none() => on_claim_named(backups, &backup.spec.pvc_name),
+        _ => Vec::new(),
     };
     concerned.push(ObjectRef::from_obj(changed));
     concerned
 }
 
-fn owner(_: &Store<Guarded>, job: &PartialObjectMeta<Job>) -> Vec<ObjectRef<Guarded>> {
+/// The EtcdBackup that owns the Job, or that records its run.
+fn of_job(backups: &Store<Guarded>, job: &PartialObjectMeta<Job>) -> Vec<ObjectRef<Guarded>> {
     let references = job.owner_references().iter();
-    references.filter_map(|reference| ObjectRef::from_owner_ref(None, reference, ())).collect()
+    let mut concerned: Vec<_> =
+        references.filter_map(|reference| ObjectRef::from_owner_ref(None, reference, ())).collect();
+    concerned.extend(job.uid().iter().flat_map(|uid| recording(backups, uid)));
+    concerned
+}
+
+fn recording(backups: &Store<Guarded>, run_id: &str) -> Vec<ObjectRef<Guarded>> {
+    select(backups, |backup| backup.spec.recorded.as_ref().is_some_and(|recorded| recorded.run_id == run_id))
 }
 
 fn labelled(backups: &Store<Guarded>, pod: &PartialObjectMeta<Pod>) -> Vec<ObjectRef<Guarded>> {
-    let Some(uid) = pod.labels().get(names::UID_LABEL) else { return Vec::new() };
-    select(backups, |backup| backup.metadata.uid.as_ref() == Some(uid))
+    match (pod.labels().get(labels::UID), pod.labels().get(labels::RUN)) {
+        (Some(uid), _) => select(backups, |backup| backup.metadata.uid.as_ref() == Some(uid)),
+        (None, Some(run_id)) => recording(backups, run_id),
+        (None, None) => Vec::new(),
+    }
 }
 
 fn on_claim(backups: &Store<Guarded>, claim: &PersistentVolumeClaim) -> Vec<ObjectRef<Guarded>> {
@@ -170,7 +249,7 @@ fn on_claim(backups: &Store<Guarded>, claim: &PersistentVolumeClaim) -> Vec<Obje
 }
 
 fn on_claim_named(backups: &Store<Guarded>, claim: &str) -> Vec<ObjectRef<Guarded>> {
-    select(backups, |backup| backup.spec.pvc_name == claim)
+    select(backups, |backup| backup.spec.pvc_name == claim && backup.spec.recorded.is_none())
 }
 
 fn unfinished(backups: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {

@@ -93,6 +93,7 @@ impl Bed {
         for left in bed.backups.list_metadata(&ListParams::default()).await.unwrap() {
             bed.kubectl(&["delete", "etcdbackup", &left.name_any()]);
         }
+        bed.kubectl(&["delete", "backup", "--all"]);
         eventually("no EtcdBackup is left", || async {
             bed.backups.list_metadata(&ListParams::default()).await.unwrap().items.is_empty()
         })

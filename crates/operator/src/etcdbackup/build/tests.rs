@@ -1,5 +1,6 @@
 use clap::Parser as _;
 use etcd_backup_api::EtcdBackupSpec;
+use etcd_backup_core::Layout;
 
 use super::*;
 

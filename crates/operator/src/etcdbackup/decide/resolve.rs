@@ -4,6 +4,7 @@ use etcd_backup_core::{Outcome, Reason, Report};
 use jiff::Timestamp;
 
 use super::{END_GRACE, REFUSED_RETRY, give_up, may_start_since};
+use crate::catalogue::VolumeSays;
 use crate::config::Limits;
 use crate::etcdbackup::decision::{Decision, Observed, Step, Verdict};
 use crate::etcdbackup::job_state::JobState;
@@ -40,14 +41,17 @@ pub(super) fn last_report(pods: &[ObservedPod]) -> Option<&Report> {
 /// gone, so that none of the others can tell for it.
 pub(super) fn ended(seen: &Observed, cause: Cause, limits: &Limits, now: Timestamp) -> Decision {
     match last_report(&seen.save.pods).filter(|_| cause != Cause::DeadlineExceeded) {
-        Some(report) => failed_by(report, cause),
+        Some(report) => failed_by(seen, report, cause),
         None => resolve(seen, cause, limits, now),
     }
 }
 
 /// A failed report, with what Kubernetes knows better than an agent that was merely ended.
-pub(super) fn failed_by(report: &Report, cause: Cause) -> Decision {
+pub(super) fn failed_by(seen: &Observed, report: &Report, cause: Cause) -> Decision {
+    let began = seen.backup.status.as_ref().is_some_and(|status| status.start_time.is_some());
     let reason = match (report.reason, cause) {
+        // Whatever ended it left it no time for a report: the node, or a restore of the cluster.
+        (Reason::RunNotFound, Cause::ReportMissing) if began => StatusReason::Run(Reason::Interrupted),
         (Reason::Interrupted | Reason::RunNotFound, Cause::JobMissing) => StatusReason::JobDeleted,
         (Reason::Interrupted | Reason::RunNotFound, Cause::DeadlineExceeded) => {
             StatusReason::Run(Reason::DeadlineExceeded)
@@ -56,8 +60,13 @@ pub(super) fn failed_by(report: &Report, cause: Cause) -> Decision {
     };
     let message = match cause {
         Cause::JobMissing if reason == StatusReason::JobDeleted => {
-            format!("the Job was deleted before it made a backup ({}); make another EtcdBackup", report.message)
+            format!("the Job was deleted before it made a backup ({}); {}", report.message, seen.next_step())
         }
+        Cause::ReportMissing if report.reason == Reason::RunNotFound && began => format!(
+            "the run was ended from outside, by the loss of its node or by a restore of the cluster ({}); {}",
+            report.message,
+            seen.next_step()
+        ),
         Cause::DeadlineExceeded => format!("the Job was ended by its deadline: {}", report.message),
         _ => report.message.clone(),
     };
@@ -80,7 +89,10 @@ pub(super) fn resolve(seen: &Observed, cause: Cause, limits: &Limits, now: Times
         let decision = Decision::running(Step::Wait, cause.reason(), message, Some(pod));
         return decision.at(pod.created + limits.job_deadline() + END_GRACE);
     }
-    let unknown = |step, why: &str| unknown(step, cause, &seen.job_name, why);
+    if let Some(decision) = await_the_catalogue(seen, cause, limits, now) {
+        return decision;
+    }
+    let unknown = |step, why: &str| unknown(step, cause, seen, why);
     let pods = &seen.inventory.pods;
     match &seen.inventory.state {
         JobState::Absent => ask(seen, cause, limits, now),
@@ -101,7 +113,7 @@ pub(super) fn resolve(seen: &Observed, cause: Cause, limits: &Limits, now: Times
             Some(report) if report.outcome == Outcome::Completed => {
                 Decision::new(Step::Wait, Verdict::Completed(Box::new(report.clone())))
             }
-            Some(report) => failed_by(report, cause),
+            Some(report) => failed_by(seen, report, cause),
             None => unknown(Step::Wait, "the answer of the Job that asked the volume cannot be read"),
         },
         JobState::Failed { reason, message } => {
@@ -114,6 +126,21 @@ pub(super) fn resolve(seen: &Observed, cause: Cause, limits: &Limits, now: Times
     }
 }
 
+/// The run of a record is looked for in the volume's catalogue before a Job asks for it alone. A
+/// record that was made from a set waits for the catalogue only: there may be thousands.
+fn await_the_catalogue(seen: &Observed, cause: Cause, limits: &Limits, now: Timestamp) -> Option<Decision> {
+    let limit = may_start_since(seen) + limits.job_deadline() + limits.start_limit;
+    let alone = seen.never_had_a_job();
+    match seen.volume_says {
+        VolumeSays::Later if now < limit => {}
+        _ if alone && now < limit => {}
+        _ if alone => return Some(unknown(Step::Wait, cause, seen, "the volume's sets could not be listed")),
+        _ => return None,
+    }
+    let message = format!("{}; the volume's sets are being listed", cause.describe(&seen.job_name));
+    Some(Decision::running(Step::Wait, cause.reason(), message, None).at(limit))
+}
+
 /// Creates the Job that asks the volume. One that the API server refuses is tried again now and
 /// then, and given up when the run and its asking could long have been over.
 fn ask(seen: &Observed, cause: Cause, limits: &Limits, now: Timestamp) -> Decision {
@@ -121,7 +148,7 @@ fn ask(seen: &Observed, cause: Cause, limits: &Limits, now: Timestamp) -> Decisi
         return Decision::running(Step::CreateInventory, cause.reason(), asking(seen, cause), None);
     };
     if now >= may_start_since(seen) + limits.job_deadline() + limits.start_limit {
-        return unknown(Step::Wait, cause, &seen.job_name, refusal);
+        return unknown(Step::Wait, cause, seen, refusal);
     }
     Decision::running(Step::CreateInventory, StatusReason::InventoryFailed, refusal, None).at(now + REFUSED_RETRY)
 }
@@ -130,10 +157,11 @@ fn asking(seen: &Observed, cause: Cause) -> String {
     format!("{}; the volume is being asked what became of the run", cause.describe(&seen.job_name))
 }
 
-fn unknown(step: Step, cause: Cause, job: &str, why: &str) -> Decision {
+fn unknown(step: Step, cause: Cause, seen: &Observed, why: &str) -> Decision {
     let message = format!(
-        "{}, and {why}; look for a set of this name with `etcd-backup list` on the volume, and make another EtcdBackup",
-        cause.describe(job)
+        "{}, and {why}; look for a set of this run with `etcd-backup list` on the volume; {}",
+        cause.describe(&seen.job_name),
+        seen.next_step()
     );
     Decision::failed(step, StatusReason::OutcomeUnknown, message)
 }

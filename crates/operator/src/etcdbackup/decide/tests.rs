@@ -25,6 +25,7 @@ fn limits() -> Limits {
         deadline: SignedDuration::from_mins(15),
         start_limit: SignedDuration::from_mins(60),
         reserve_percent: 10,
+        starting_deadline: SignedDuration::from_mins(60),
     }
 }
 
@@ -48,6 +49,8 @@ fn fresh() -> Observed {
     Observed {
         request: backup.request("cluster", "etcd", Layout::Kubeadm),
         job_name: "job".into(),
+        inventory_name: "job-inv".into(),
+        volume_says: VolumeSays::Nothing,
         save: ObservedJob::default(),
         inventory: ObservedJob::default(),
         volume: Volume { claim: Some(Arc::new(claim)), ..Volume::default() },
@@ -369,3 +372,5 @@ fn no_state_of_the_cluster_is_waited_for_without_an_end() {
         }
     }
 }
+
+mod recorded;

@@ -5,6 +5,7 @@ use etcd_backup_core::{Layout, Reason};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::catalogue::VolumeSays;
 use crate::etcdbackup::job_state::{JobState, ObservedJob};
 use crate::etcdbackup::queue::Place;
 use crate::etcdbackup::volume::Volume;
@@ -23,6 +24,8 @@ fn observed(status: Option<EtcdBackupStatus>) -> Observed {
     Observed {
         request: backup.request("cluster", "etcd", Layout::Kubeadm),
         job_name: "job".into(),
+        inventory_name: "job-inv".into(),
+        volume_says: VolumeSays::Nothing,
         save: ObservedJob { state: JobState::Complete, pods: Vec::new() },
         inventory: ObservedJob::default(),
         volume: Volume::default(),
