@@ -32,6 +32,10 @@ pub struct SnapshotFacts {
     pub member_name: Option<String>,
     /// Raft term of the member when it was chosen.
     pub raft_term: u64,
+    /// Index of the last Raft entry in the snapshot. A restore begins to count anew. Absent if the
+    /// snapshot does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raft_index: Option<u64>,
 }
 
 /// What is known of the Kubernetes cluster around the snapshot.

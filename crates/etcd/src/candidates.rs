@@ -33,6 +33,9 @@ pub struct Candidate {
     pub name: String,
     /// What it said of itself, where it answered included.
     pub status: MemberStatus,
+    /// The raft index that the cluster has reached: the highest that a member has applied. Its own
+    /// may lag behind.
+    pub raft_index: Option<u64>,
     /// Whether it runs on this host.
     pub is_local: bool,
     /// Whether it leads.
@@ -137,6 +140,7 @@ fn consider(survey: &Survey, member: &Member, quorum: Quorum) -> Result<Candidat
         member_id: member.id,
         name: member.name.clone(),
         status: status.clone(),
+        raft_index: survey.members.iter().filter_map(Member::status).map(|status| status.raft_applied_index).max(),
         is_local: survey.local == Some(member.id),
         is_leader: status.leader == Some(member.id),
         warnings: warnings.into_iter().collect(),

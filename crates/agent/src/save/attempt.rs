@@ -32,7 +32,8 @@ impl Saved {
     /// The set that it becomes.
     pub(super) fn coming(&self, context: &Context<'_>) -> Coming {
         let verified = context.archives && self.required_revision.is_some();
-        Coming { lineage: lineage(&self.candidate, self.description.current_revision()), verified }
+        let (revision, raft_index) = (self.description.current_revision(), self.description.consistent_index);
+        Coming { lineage: lineage(&self.candidate, revision, raft_index), verified }
     }
 }
 
@@ -47,7 +48,7 @@ pub(super) async fn attempt(
 ) -> Result<Saved, SaveError> {
     let required_revision = required_revision(context, &candidate, &mut run.journal).await?;
     let coming = Coming {
-        lineage: lineage(&candidate, required_revision.unwrap_or(0)),
+        lineage: lineage(&candidate, required_revision.unwrap_or(0), candidate.raft_index),
         verified: context.archives && required_revision.is_some(),
     };
     let stream = begin(context, &candidate, &coming, run).await?;
@@ -128,9 +129,9 @@ async fn write(context: &Context<'_>, stream: SnapshotStream, file: &File) -> Re
 }
 
 /// Which etcd data a member has at this revision, 0 if that is not known.
-fn lineage(candidate: &Candidate, revision: i64) -> Lineage {
+fn lineage(candidate: &Candidate, revision: i64, raft_index: Option<u64>) -> Lineage {
     let cluster_id = format!("{:x}", candidate.cluster_id);
-    Lineage { cluster_id, revision, raft_term: candidate.status.raft_term }
+    Lineage { cluster_id, revision, raft_term: candidate.status.raft_term, raft_index }
 }
 
 /// Proves the snapshot from the disk, and that it is not old.

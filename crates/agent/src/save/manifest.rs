@@ -80,6 +80,7 @@ fn facts(saved: &Saved) -> SnapshotFacts {
         member_id: format!("{:x}", candidate.member_id),
         member_name: Some(candidate.name.clone()),
         raft_term: candidate.status.raft_term,
+        raft_index: description.consistent_index,
     }
 }
 

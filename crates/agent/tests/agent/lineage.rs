@@ -114,6 +114,16 @@ fn a_restore_that_keeps_the_cluster_id_is_known_by_its_revision() {
 }
 
 #[test]
+fn a_restore_that_hides_itself_is_known_by_its_raft_index() {
+    // Revisions far above, the cluster id kept; and a term as before, as etcd starts for the first time in both.
+    let (bed, [_, second, third]) = restored(&keep(1), &["--bump-revision", "1000000", "--mark-compacted"]);
+    let [before, after] = [&second, &third].map(|report| &report.set.as_ref().unwrap().snapshot);
+    assert_eq!((cluster_id(&second), before.raft_term), (cluster_id(&third), after.raft_term));
+    assert!(before.revision < after.revision && before.raft_index > after.raft_index, "{before:?} {after:?}");
+    is_held(&bed, &third, 2);
+}
+
+#[test]
 fn a_restored_cluster_makes_no_room_by_deleting_what_was_before() {
     let mut bed = Bed::new();
     bed.load(2);

@@ -67,6 +67,7 @@ impl Made {
                 member_id: "8e9e".into(),
                 member_name: None,
                 raft_term: 2,
+                raft_index: None,
             },
             cluster: ClusterFacts::default(),
             warnings: Vec::new(),

@@ -3,8 +3,8 @@ use std::fmt;
 use super::{SetOrigin, SetSummary, Situation, Stage, Verdict};
 use crate::SnapshotFacts;
 
-/// Which etcd data a set holds. Along an owner's sets the cluster id stays and revision and raft
-/// term never go back, unless etcd was restored or rebuilt in between: that is a break.
+/// Which etcd data a set holds. Along an owner's sets the cluster id stays, and revision, raft term
+/// and raft index never go back, unless etcd was restored or rebuilt in between: that is a break.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lineage {
     /// The etcd cluster's id in lower-case hex. A restore on OpenShift changes it, one on kubeadm
@@ -14,12 +14,15 @@ pub struct Lineage {
     pub revision: i64,
     /// Raft term of the member.
     pub raft_term: u64,
+    /// Index of the last Raft entry. A restored etcd begins to count anew: where it keeps the cluster
+    /// id and soon writes more revisions than the sets have, this alone tells. Not compared if absent.
+    pub raft_index: Option<u64>,
 }
 
 impl From<&SnapshotFacts> for Lineage {
     fn from(snapshot: &SnapshotFacts) -> Self {
-        let SnapshotFacts { cluster_id, revision, raft_term, .. } = snapshot;
-        Self { cluster_id: cluster_id.clone(), revision: *revision, raft_term: *raft_term }
+        let SnapshotFacts { cluster_id, revision, raft_term, raft_index, .. } = snapshot;
+        Self { cluster_id: cluster_id.clone(), revision: *revision, raft_term: *raft_term, raft_index: *raft_index }
     }
 }
 
@@ -33,7 +36,8 @@ impl Lineage {
         } else if self.raft_term < earlier.raft_term {
             Some(format!("the raft term went back from {} to {}", earlier.raft_term, self.raft_term))
         } else {
-            None
+            let (before, after) = earlier.raft_index.zip(self.raft_index).filter(|(before, after)| after < before)?;
+            Some(format!("the raft index went back from {before} to {after}"))
         }
     }
 }

@@ -155,7 +155,7 @@ fn steps(restores: bool) -> impl Strategy<Value = (u64, Lineage)> {
 }
 
 fn step(cluster_id: &str, revision: i64, raft_term: u64) -> Lineage {
-    Lineage { cluster_id: cluster_id.into(), revision, raft_term }
+    Lineage { cluster_id: cluster_id.into(), revision, raft_term, raft_index: None }
 }
 
 /// A volume's sets, in no particular order; with `restores`, of more than one lineage.

@@ -139,7 +139,7 @@ impl Volume {
             owner: owner(),
             sequence: self.sequence,
             completion_time: Timestamp::UNIX_EPOCH,
-            lineage: Lineage { cluster_id: "c".into(), revision: 1, raft_term: 1 },
+            lineage: Lineage { cluster_id: "c".into(), revision: 1, raft_term: 1, raft_index: None },
         };
         let state = if run.verified { SetState::Verified } else { SetState::Unverified };
         self.unpruned = Some(name.clone());

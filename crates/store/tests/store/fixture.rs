@@ -129,6 +129,7 @@ fn manifest(number: u32, sequence: u64, files: Vec<SetFile>) -> Manifest {
             member_id: "8e9e".into(),
             member_name: None,
             raft_term: 2,
+            raft_index: Some(9),
         },
         files,
         cluster: ClusterFacts::default(),

@@ -49,6 +49,7 @@ fn after_a_restore_nothing_is_deleted_until_it_is_accepted() {
         (lineage("c1", 200, 9), "the etcd cluster id was c0 and is c1"),
         (lineage("c0", 99, 9), "the revision went back from 100 to 99"),
         (lineage("c0", 200, 1), "the raft term went back from 2 to 1"),
+        (Lineage { raft_index: Some(9), ..lineage("c0", 200, 2) }, "the raft index went back from 1000 to 9"),
     ];
     for (after, shown_by) in restored {
         let mut sets = sets("v1 v2 d3 v4");
@@ -112,6 +113,8 @@ fn a_restore_is_seen_before_the_first_set_of_the_restored_cluster_exists() {
     for (running, expected) in [
         (lineage("c0", 100, 2), "v1 v2"),
         (lineage("c0", 0, 2), "v1 v2"),
+        (Lineage { raft_index: None, ..lineage("c0", 100, 2) }, "v1 v2"),
+        (Lineage { raft_index: Some(999), ..lineage("c0", 100, 2) }, ""),
         (lineage("c0", 99, 2), ""),
         (lineage("c0", 100, 1), ""),
         (lineage("c0", 0, 1), ""),

@@ -17,7 +17,7 @@ fn owner() -> Owner {
 }
 
 fn lineage(cluster_id: &str, revision: i64, raft_term: u64) -> Lineage {
-    Lineage { cluster_id: cluster_id.into(), revision, raft_term }
+    Lineage { cluster_id: cluster_id.into(), revision, raft_term, raft_index: Some(1000) }
 }
 
 fn set(word: &str) -> SetSummary {
@@ -99,7 +99,7 @@ fn a_line_of_the_catalogue_is_a_set_to_plan_with() {
             "set": {
                 "name": "backup-nightly-2026-01-02_030405-0b8f6f53", "sequence": 7, "verified": true, "files": [],
                 "snapshot": {
-                    "revision": 100, "sizeBytes": 40, "sha256": "", "clusterId": "c0", "memberId": "m0", "raftTerm": 2,
+                    "revision": 100, "sizeBytes": 40, "sha256": "", "clusterId": "c0", "memberId": "m0", "raftTerm": 2, "raftIndex": 1000,
                 },
             },
         },
