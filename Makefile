@@ -17,7 +17,7 @@ TESTBED := cargo run -q -p etcd-backup-testbed --
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock rust-toolchain.toml
 GO_SOURCES := $(wildcard tests/cluster/*.go tests/cluster/*/*.go) tests/cluster/go.mod tests/cluster/go.sum
 
-.PHONY: help demo demo-down test e2e check generate image tools clean
+.PHONY: help demo demo-down test e2e measure check generate image tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: target/.apt-build $(TOOLS)/kube ## unit and integration tests, against a r
 
 e2e: target/.apt-bed $(TOOLS)/kube target/image.tar ## the whole product in a real cluster (root); ARGS="name" runs only what matches
 	cargo run -q -p etcd-backup-e2e --bin e2e -- $(ARGS)
+
+measure: ## figures that need no cluster
+	cargo run -q --release -p etcd-backup-core --example plan_figures | tee -a target/measured.txt
 
 check: target/.apt-build target/deny/bin/cargo-deny ## format, lints, licences and bans, generated files, links in the documentation
 	cargo fmt --all --check
@@ -78,7 +81,7 @@ target/deny/bin/cargo-deny:
 
 # Debian's packages. A target is only made when its commands are there, whoever installed them.
 target/.apt-build: WANT = protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev cc:gcc cmake:cmake openssl:openssl
-target/.apt-bed:   WANT = containerd:containerd runc:runc iptables:iptables ip:iproute2 nsenter:util-linux sysctl:procps pgrep:procps /usr/lib/cni/bridge:containernetworking-plugins
+target/.apt-bed:   WANT = containerd:containerd runc:runc iptables:iptables ip:iproute2 nsenter:util-linux sysctl:procps pgrep:procps mkfs.ext4:e2fsprogs /usr/lib/cni/bridge:containernetworking-plugins
 target/.apt-build target/.apt-bed:
 	@mkdir -p target; missing=; \
 	for pair in $(WANT); do command -v "$${pair%%:*}" >/dev/null || [ -e "$${pair%%:*}" ] || missing="$$missing $${pair##*:}"; done; \

@@ -73,7 +73,12 @@ fn set(sequence: u64) -> Result<SetSummary, Box<dyn Error>> {
         owner: owner(name),
         sequence,
         completion_time: Timestamp::from_second(i64::try_from(sequence)?)?,
-        lineage: Lineage { cluster_id: "cdf818194e3a8c32".into(), revision: i64::try_from(sequence)?, raft_term: 2, raft_index: Some(sequence) },
+        lineage: Lineage {
+            cluster_id: "cdf818194e3a8c32".into(),
+            revision: i64::try_from(sequence)?,
+            raft_term: 2,
+            raft_index: Some(sequence),
+        },
     };
     let name = SetName::parse(&format!("backup-{name}-2026-01-02_030405-{sequence:08x}")).ok_or("not a set's name")?;
     Ok(SetSummary { name, state, size_bytes: SET_BYTES, origin: Some(origin) })

@@ -149,6 +149,7 @@ fn candidate(endpoint: &str) -> Candidate {
             quota_bytes: None,
             errors: Vec::new(),
         },
+        raft_index: None,
         is_local: true,
         is_leader: true,
         warnings: Vec::new(),

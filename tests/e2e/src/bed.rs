@@ -80,13 +80,22 @@ impl Bed {
     /// If the directory or the objects cannot be made.
     pub fn volume(&self, name: &str, node: usize) -> Result<PathBuf> {
         let inside = format!("/var/lib/etcd-backup/{name}");
-        let outside = self.cluster.node_path(node, &inside)?;
-        fs::create_dir_all(&outside)?;
+        let outside = self.directory(name, node)?;
         self.apply(&manifests::list(&[
             manifests::storage_class("e2e-immediate", "Immediate"),
             manifests::local_volume(name, "e2e-immediate", &format!("master-{node}"), &inside),
             manifests::claim(name, "e2e-immediate", Some(name)),
         ]))?;
+        Ok(outside)
+    }
+
+    /// Makes a directory for backups on a node; returns it as seen from outside the cluster.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn directory(&self, name: &str, node: usize) -> Result<PathBuf> {
+        let outside = self.cluster.node_path(node, format!("/var/lib/etcd-backup/{name}"))?;
+        fs::create_dir_all(&outside)?;
         Ok(outside)
     }
 
@@ -277,6 +286,28 @@ pub fn sets(volume: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The names of the sets on a volume, sorted.
+///
+/// # Errors
+/// If the volume cannot be read.
+pub fn set_names(volume: &Path) -> Result<Vec<String>> {
+    let names = sets(volume)?.into_iter().filter_map(|set| Some(set.file_name()?.to_string_lossy().into_owned()));
+    Ok(names.collect())
+}
+
+/// The names of the sets of an owner of that name, oldest first.
+///
+/// # Errors
+/// If the volume or a set's manifest cannot be read.
+pub fn sets_of_owner(volume: &Path, name: &str) -> Result<Vec<String>> {
+    let prefix = format!("backup-{name}-2");
+    let names = set_names(volume)?.into_iter().filter(|set| set.starts_with(&prefix));
+    let order = |set: String| Ok((manifest(&volume.join(&set))?["sequence"].as_u64(), set));
+    let mut sets = names.map(order).collect::<Result<Vec<_>>>()?;
+    sets.sort();
+    Ok(sets.into_iter().map(|(_, set)| set).collect())
+}
+
 /// The manifest of a set.
 ///
 /// # Errors
@@ -299,6 +330,15 @@ pub fn sets_of(volume: &Path, run_id: &str) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+/// The only set of several.
+///
+/// # Errors
+/// If there are more or fewer.
+pub fn only(mut sets: Vec<PathBuf>) -> Result<PathBuf> {
+    ensure!(sets.len() == 1, "exactly one set was expected: {sets:?}");
+    Ok(sets.remove(0))
 }
 
 /// `etcd-backup`, the very program that is in the image.

@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use etcd_backup_testbed::Cluster;
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
+use serde_json::Value;
 
 /// The word by which this program, started inside a node, knows that it is to fill etcd.
 pub const VERB: &str = "fill-etcd";
@@ -20,6 +21,40 @@ pub fn fill(cluster: &Cluster, megabytes: usize) -> Result<()> {
     let program = program.to_str().context("the program's path is not UTF-8")?;
     cluster.node_exec(0, &[program, VERB, &megabytes.to_string()])?;
     Ok(())
+}
+
+/// Fills etcd until its database has that many bytes, if it has less.
+///
+/// # Errors
+/// If etcd cannot be asked or filled.
+pub fn grow_to(cluster: &Cluster, bytes: u64) -> Result<()> {
+    let missing = bytes.saturating_sub(database_bytes(cluster)?);
+    fill(cluster, usize::try_from(missing.div_ceil(VALUE_BYTES as u64))?)
+}
+
+/// Takes everything out that was filled in, and gives the disk back.
+///
+/// # Errors
+/// If etcd refuses.
+pub fn empty(cluster: &Cluster) -> Result<()> {
+    cluster.etcdctl(&["del", "--prefix", "/fill/"])?;
+    let revision = status(cluster)?["header"]["revision"].to_string();
+    cluster.etcdctl(&["compact", "--physical", &revision])?;
+    cluster.etcdctl(&["defrag", "--command-timeout=60s"])?;
+    Ok(())
+}
+
+/// Bytes of the database's file, which is what a snapshot has.
+///
+/// # Errors
+/// If etcd cannot be asked.
+pub fn database_bytes(cluster: &Cluster) -> Result<u64> {
+    status(cluster)?["dbSize"].as_u64().context("no dbSize")
+}
+
+fn status(cluster: &Cluster) -> Result<Value> {
+    let status: Value = serde_json::from_str(&cluster.etcdctl(&["endpoint", "status", "-w", "json"])?.stdout)?;
+    Ok(status[0]["Status"].clone())
 }
 
 /// Puts that many values of one megabyte, inside a node.

@@ -5,11 +5,16 @@
 #![forbid(unsafe_code)]
 
 pub mod bed;
+pub mod by_hand;
 pub mod figures;
 pub mod fill;
+pub mod history;
 pub mod manifests;
+pub mod operations;
 pub mod processes;
 pub mod restore;
+pub mod sampler;
 pub mod scenarios;
+pub mod schedules;
 
 pub use bed::Bed;

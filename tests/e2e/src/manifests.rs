@@ -26,6 +26,25 @@ pub fn etcd_backup(name: &str, claim: &str) -> Value {
     json!({"apiVersion": "operator.openshift.io/v1alpha1", "kind": "EtcdBackup", "metadata": {"name": name}, "spec": {"pvcName": claim}})
 }
 
+/// A Backup with a schedule in UTC and a retention policy.
+#[must_use]
+pub fn backup(name: &str, claim: &str, schedule: &str, retention: Value) -> Value {
+    let etcd = json!({"schedule": schedule, "timeZone": "UTC", "pvcName": claim, "retentionPolicy": retention});
+    json!({"apiVersion": "config.openshift.io/v1alpha1", "kind": "Backup", "metadata": {"name": name}, "spec": {"etcd": etcd}})
+}
+
+/// A retention policy by number.
+#[must_use]
+pub fn keep(number: u64) -> Value {
+    json!({"retentionType": "RetentionNumber", "retentionNumber": {"maxNumberOfBackups": number}})
+}
+
+/// A retention policy by size, in GiB.
+#[must_use]
+pub fn keep_size(gib: u64) -> Value {
+    json!({"retentionType": "RetentionSize", "retentionSize": {"maxSizeOfBackupsGb": gib}})
+}
+
 /// A storage class without provisioner, binding at once or when a pod is scheduled.
 #[must_use]
 pub fn storage_class(name: &str, binding: &str) -> Value {
@@ -70,6 +89,17 @@ pub fn bare_job(name: &str, claim: &str, image: &str) -> Value {
                 "volumeMounts": [{"name": "backup", "mountPath": "/backup"}]}],
             "volumes": [{"name": "backup", "persistentVolumeClaim": {"claimName": claim}}]
         }}}
+    })
+}
+
+/// A CronJob that has nothing to do with us, and never fires.
+#[must_use]
+pub fn cron_job(name: &str, image: &str) -> Value {
+    let containers = json!([{"name": "nothing", "image": image, "command": ["/etcd-backup", "--version"]}]);
+    let pod = json!({"spec": {"restartPolicy": "Never", "containers": containers}});
+    json!({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"schedule": "0 0 1 1 *", "suspend": true, "jobTemplate": {"spec": {"template": pod}}}
     })
 }
 

@@ -4,6 +4,7 @@
 
 mod bed;
 mod cgroup;
+mod control_plane;
 mod disk;
 mod host;
 mod images;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub(crate) use bed::Bed;
 use bed::State;
 pub use bed::default_dir;
+pub use control_plane::Restore;
 pub use host::missing;
 use serde_json::Value;
 

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use etcd_backup_e2e::bed::{self, Bed};
-use etcd_backup_e2e::figures::measured;
 use etcd_backup_e2e::restore::etcdutl_status;
 use etcd_backup_testbed::Kubectl as _;
+use etcd_backup_testbed::measured;
 use serde_json::json;
 
 const OBJECTS: usize = 3000;
@@ -74,7 +74,8 @@ fn demo() -> Result<()> {
             ("seconds", &format!("{seconds:.1}")),
             ("set", &set.display()),
         ],
-    )
+    )?;
+    Ok(())
 }
 
 /// Several thousand ConfigMaps, by several kubectls at once: one alone limits itself to 50 a second.

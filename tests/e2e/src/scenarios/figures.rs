@@ -9,9 +9,10 @@ use etcd_backup_testbed::repository;
 
 use super::SOON;
 use crate::bed::{Bed, IMAGE, NAMESPACE};
-use crate::figures::{measured, median};
+use crate::figures::median;
 use crate::fill::fill;
 use crate::manifests;
+use etcd_backup_testbed::measured;
 
 /// One-shot beside bare Job, in turn on the same claim; the operator's memory after them.
 pub(super) fn one_shot(bed: &Bed) -> Result<()> {
@@ -26,7 +27,8 @@ pub(super) fn one_shot(bed: &Bed) -> Result<()> {
     measured("one-shot", &[("seconds", &format!("{ours:.1}")), ("bare_job_seconds", &format!("{bare:.1}"))])?;
     let operator = bed.operator().first().map(|operator| operator.memory("VmRSS")).transpose()?.unwrap_or_default();
     let image = std::fs::metadata(repository().join("target/image.tar"))?.len();
-    measured("operator", &[("rss_mb", &megabytes(operator)), ("image_mb", &megabytes(image))])
+    measured("operator", &[("rss_mb", &megabytes(operator)), ("image_mb", &megabytes(image))])?;
+    Ok(())
 }
 
 /// The agent's peak memory, on a database that is many times as large.

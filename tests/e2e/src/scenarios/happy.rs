@@ -49,7 +49,7 @@ pub(super) fn documentation(bed: &Bed) -> Result<()> {
     );
 
     let volume = bed.cluster.node_path(0, "/mnt")?;
-    let set = only(bed::sets_of(&volume, &bed.uid("etcd-single-backup")?)?)?;
+    let set = bed::only(bed::sets_of(&volume, &bed.uid("etcd-single-backup")?)?)?;
     bed::verify(&set)?;
     let snapshot = snapshot_of(&set)?;
     agrees(&snapshot, &status)?;
@@ -109,7 +109,7 @@ pub(super) fn damage_is_named(bed: &Bed) -> Result<()> {
     let volume = bed.volume("damage", 0)?;
     bed.backup("damage", "damage")?;
     bed.wait_for("damage", "Completed", None, SOON)?;
-    let whole = fs::read(snapshot_of(&only(bed::sets(&volume)?)?)?)?;
+    let whole = fs::read(snapshot_of(&bed::only(bed::sets(&volume)?)?)?)?;
     let scratch = tempfile::tempdir()?;
     for (name, content) in damages(&whole) {
         let path = scratch.path().join(format!("{name}.db"));
@@ -170,12 +170,6 @@ fn reseal(mut file: Vec<u8>) -> Vec<u8> {
     let trailer = Sha256::digest(&file[..content]);
     file[content..].copy_from_slice(&trailer);
     file
-}
-
-/// The only set of several.
-pub(super) fn only(mut sets: Vec<PathBuf>) -> Result<PathBuf> {
-    ensure!(sets.len() == 1, "exactly one set was expected: {sets:?}");
-    Ok(sets.remove(0))
 }
 
 /// The snapshot's file in a set.

@@ -8,7 +8,6 @@ use anyhow::{Context as _, Result, ensure};
 use etcd_backup_testbed::Kubectl as _;
 use serde_json::{Value, json};
 
-use super::happy::only;
 use super::{RETRIED, SOON, held_volume};
 use crate::bed::{self, Bed, NAMESPACE, until};
 
@@ -44,7 +43,7 @@ pub(super) fn evicted(bed: &Bed) -> Result<()> {
     bed.cluster.kubectl_stdin(&["create", "--raw", &path, "-f", "-"], &eviction)?;
     lock.release()?;
     bed.wait_for("evicted", "Completed", None, RETRIED)?;
-    only(bed::sets_of(&volume, &bed.uid("evicted")?)?).map(drop)
+    bed::only(bed::sets_of(&volume, &bed.uid("evicted")?)?).map(drop)
 }
 
 /// Deleting the EtcdBackup ends the run and leaves nothing behind.
@@ -93,7 +92,7 @@ pub(super) fn job_deleted_after_publishing(bed: &Bed) -> Result<()> {
     bed.scale_operator(1)?;
     deleted?;
     bed.wait_for("late-orphan", "Completed", None, RETRIED)?;
-    only(bed::sets_of(&volume, &uid)?).map(drop)
+    bed::only(bed::sets_of(&volume, &uid)?).map(drop)
 }
 
 /// The pod object is gone before anybody read its report: the volume is asked.
@@ -114,7 +113,7 @@ pub(super) fn pod_gone_before_its_report_was_read(bed: &Bed) -> Result<()> {
         "no revision: {:#}",
         object["status"]
     );
-    only(bed::sets_of(&volume, &bed.uid("unread")?)?).map(drop)
+    bed::only(bed::sets_of(&volume, &bed.uid("unread")?)?).map(drop)
 }
 
 /// Somebody keeps the lock for longer than a run waits.
@@ -158,5 +157,5 @@ pub(super) fn operator_upgraded(bed: &Bed) -> Result<()> {
     let after = job(bed, "upgraded")?;
     ensure!(before["metadata"]["uid"] == after["metadata"]["uid"], "the Job was made again");
     ensure!(before["spec"] == after["spec"], "the running Job was changed");
-    only(bed::sets_of(&volume, &bed.uid("upgraded")?)?).map(drop)
+    bed::only(bed::sets_of(&volume, &bed.uid("upgraded")?)?).map(drop)
 }

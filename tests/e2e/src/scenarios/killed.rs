@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 
 use super::{RETRIED, SOON};
 use crate::bed::{self, Bed, until};
-use crate::figures::measured;
 use crate::fill::fill;
 use crate::processes::Process;
+use etcd_backup_testbed::measured;
 
 /// The operator is killed at growing distances from the apply.
 pub(super) fn operator(bed: &Bed) -> Result<()> {

@@ -2,11 +2,16 @@
 
 mod blocked;
 mod figures;
+mod fires;
 mod happy;
 mod interrupted;
 mod killed;
 mod node_lost;
 mod openshift;
+mod records;
+mod restored;
+mod retention;
+mod schedule;
 
 use std::fs::File;
 use std::path::Path;
@@ -47,9 +52,19 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "lock-timeout", nodes: 1, run: interrupted::lock_never_free },
     Scenario { name: "deadline", nodes: 1, run: interrupted::deadline_passed },
     Scenario { name: "upgrade", nodes: 1, run: interrupted::operator_upgraded },
+    Scenario { name: "recurring", nodes: 1, run: schedule::recurring },
+    Scenario { name: "every-minute", nodes: 1, run: fires::every_minute },
+    Scenario { name: "retention-number", nodes: 1, run: retention::number },
+    Scenario { name: "retention-alone", nodes: 1, run: retention::one_set_alone },
+    Scenario { name: "retention-disk", nodes: 1, run: retention::full_disk },
+    Scenario { name: "by-hand", nodes: 1, run: records::by_hand },
+    Scenario { name: "volume-changed", nodes: 1, run: records::volume_changed },
+    Scenario { name: "shared-volume", nodes: 1, run: records::shared_volume },
     Scenario { name: "kill-operator", nodes: 1, run: killed::operator },
     Scenario { name: "memory", nodes: 1, run: figures::agent_memory },
     Scenario { name: "kill-agent", nodes: 1, run: killed::agent },
+    Scenario { name: "retention-size", nodes: 1, run: retention::size },
+    Scenario { name: "restored", nodes: 1, run: restored::restored },
     // The last with one node: it changes how the node is laid out.
     Scenario { name: "openshift", nodes: 1, run: openshift::live_revisions },
     Scenario { name: "node-lost", nodes: 3, run: node_lost::node_lost },
@@ -86,4 +101,13 @@ fn held_volume(bed: &Bed, name: &str) -> Result<(std::path::PathBuf, HeldLock)> 
     bed.wait_for(&format!("{name}-first"), "Completed", None, SOON)?;
     let lock = HeldLock::take(&volume)?;
     Ok((volume, lock))
+}
+
+/// Does what a condition's message tells to do: runs exactly the command that it names.
+fn accept(bed: &Bed, message: &str) -> Result<()> {
+    const END: &str = "--overwrite";
+    let command = message.split_once("kubectl ").and_then(|(_, rest)| Some(&rest[..rest.find(END)? + END.len()]));
+    let command = command.with_context(|| format!("no command to run in: {message}"))?;
+    println!("  $ kubectl {command}");
+    bed.kubectl(&command.split_whitespace().collect::<Vec<_>>()).map(drop)
 }

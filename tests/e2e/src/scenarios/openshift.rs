@@ -9,7 +9,6 @@ use etcd_backup_testbed::Kubectl as _;
 use serde_json::{Value, json};
 
 use super::SOON;
-use super::happy::only;
 use crate::bed::{self, Bed, NAMESPACE, until};
 
 const COMPONENTS: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"];
@@ -23,7 +22,7 @@ pub(super) fn live_revisions(bed: &Bed) -> Result<()> {
     let completed = bed.wait_for("openshift", "Completed", None, SOON);
     bed.operator_flags(&["--platform=kubeadm"])?;
     completed?;
-    let set = only(bed::sets(&volume)?)?;
+    let set = bed::only(bed::sets(&volume)?)?;
     bed::verify(&set)?;
     let held = archived(&set)?;
     for component in COMPONENTS {

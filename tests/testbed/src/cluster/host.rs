@@ -14,13 +14,14 @@ use crate::tools::tool;
 pub(crate) const CNI_PLUGINS: &str = "/usr/lib/cni";
 
 /// Programs by the Debian package that has them.
-const PROGRAMS: [(&str, &[&str]); 6] = [
+const PROGRAMS: [(&str, &[&str]); 7] = [
     ("containerd", &["containerd", "containerd-shim-runc-v2", "ctr"]),
     ("runc", &["runc"]),
     ("iptables", &["iptables"]),
     ("iproute2", &["ip"]),
     ("util-linux", &["unshare", "nsenter", "setsid", "mount"]),
     ("procps", &["sysctl"]),
+    ("e2fsprogs", &["mkfs.ext4"]),
 ];
 
 /// Settings of the whole kernel that a kubelet changes (pkg/kubelet/cm, `setupKernelTunables`).

@@ -57,6 +57,12 @@ pub(crate) fn path(bed: &Bed, index: usize, path: &Path) -> Result<PathBuf> {
     Ok(bed.disk(index).join(relative))
 }
 
+/// Where a path of a running node is seen from this machine, with what is mounted there in the node alone.
+pub(crate) fn seen_from_outside(bed: &Bed, index: usize, path: &Path) -> Result<PathBuf> {
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    Ok(PathBuf::from(format!("/proc/{}/root", running(bed, index)?.as_raw_nonzero())).join(relative))
+}
+
 /// Starts the hub: a network namespace with a bridge, held by a process that does nothing.
 pub(crate) fn start_hub(bed: &Bed) -> Result<()> {
     let group = bed.group()?;
@@ -158,11 +164,15 @@ pub(crate) fn is_on(bed: &Bed, index: usize) -> Result<bool> {
 
 /// A command in all of a node's namespaces.
 pub(crate) fn command(bed: &Bed, index: usize, program: impl AsRef<OsStr>) -> Result<Command> {
-    let off = || Error::Invalid(format!("node {} of bed {} is not on", name(index), bed.name()));
-    let pid = init(bed, index)?.ok_or_else(off)?.as_raw_nonzero();
+    let pid = running(bed, index)?.as_raw_nonzero();
     let mut command = bed.group()?.command(&format!("n{index}/system"), "nsenter");
     command.arg(format!("--target={pid}")).args(["--mount", "--net", "--pid", "--uts", "--ipc", "--"]).arg(program);
     Ok(command)
+}
+
+/// The first process of a node that is on.
+fn running(bed: &Bed, index: usize) -> Result<Pid> {
+    init(bed, index)?.ok_or_else(|| Error::Invalid(format!("node {} of bed {} is not on", name(index), bed.name())))
 }
 
 /// The node's first process, seen from this machine.
