@@ -7,6 +7,7 @@ mod agent_pod;
 mod backup;
 mod catalogue;
 pub mod config;
+mod context;
 mod endpoints;
 mod etcdbackup;
 mod events;
@@ -31,7 +32,8 @@ use tokio::sync::Notify;
 
 use crate::catalogue::Catalogues;
 use crate::config::{Config, Platform};
-use crate::etcdbackup::{Context, triggers};
+use crate::context::Context;
+use crate::etcdbackup::triggers;
 use crate::metrics::Metrics;
 
 /// Why the operator ended.
@@ -71,8 +73,7 @@ pub async fn run(
         triggers::watch(&client, &config.backup_namespace, nodes_changed.clone(), &concerns, &catalogues);
     let (schedules, schedule_triggers) =
         backup::triggers::watch(&client, &config.backup_namespace, concerned, wakes.schedules, &catalogues);
-    let (catalogue_stores, job_watch) =
-        catalogue::triggers::watch(&client, &config.backup_namespace, schedules.clone(), &catalogues);
+    let (runs, job_watch) = catalogue::triggers::watch(&client, &config.backup_namespace, schedules, &catalogues);
     let ready = Arc::new(AtomicBool::new(false));
     let namespace = config.backup_namespace.clone();
     let endpoints = match config.platform {
@@ -82,23 +83,13 @@ pub async fn run(
     let became_ready = announce(stores.clone(), ready.clone());
     let health = health::serve(listener, metrics.clone(), ready);
     let shutdown = shutdown.boxed().shared();
-    let backup_context =
-        backup::Context::new(client.clone(), config.clone(), stores.clone(), catalogues.clone(), metrics.clone());
-    let catalogue_context = catalogue::Context::new(
-        client.clone(),
-        config.clone(),
-        catalogue_stores,
-        stores.clone(),
-        catalogues.clone(),
-        metrics.clone(),
-    );
-    let context = Context::new(client, config, stores, catalogues, metrics);
+    let context = Arc::new(Context::new(client, config, stores, runs, catalogues, metrics));
     let triggers = stream::select(triggers, wakes.etcdbackups.map(|name| Ok(ObjectRef::new(&name))));
     let controllers = async {
         tokio::join!(
-            etcdbackup::run(context, triggers.take_until(shutdown.clone())),
-            backup::run(backup_context, schedules, schedule_triggers.take_until(shutdown.clone())),
-            catalogue::run(catalogue_context, wakes.claims, shutdown),
+            etcdbackup::run(context.clone(), triggers.take_until(shutdown.clone())),
+            backup::run(context.clone(), schedule_triggers.take_until(shutdown.clone())),
+            catalogue::run(context.clone(), wakes.claims, shutdown),
         );
     };
     tokio::select! {

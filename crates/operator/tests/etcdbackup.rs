@@ -24,7 +24,7 @@ async fn from_apply_to_completed() {
     let job = status.job_name.unwrap();
     let pod = bed.pod_of(&job).await;
     let owner = bed.jobs.get(&job).await.unwrap().owner_references()[0].clone();
-    assert_eq!((owner.uid, owner.controller), (backup.uid().unwrap(), Some(true)));
+    assert_eq!((owner.uid, owner.controller), (backup.uid().unwrap(), None));
 
     bed.pod_runs(&pod).await;
     let status = bed.until("path", "Running/Saving").await;

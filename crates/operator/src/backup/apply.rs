@@ -16,7 +16,8 @@ use super::decision::{CronJobStep, Decision, Found, Observed, Said};
 use super::knowledge::before;
 use super::pruning::PruneStep;
 use super::reason::BackupReason;
-use super::{Context, build, drift, events, names, status};
+use super::{build, drift, events, names, status};
+use crate::context::Context;
 use crate::etcdbackup::status::whole_seconds;
 use crate::reconcile::Error;
 

@@ -3,9 +3,9 @@
 use etcd_backup_api::{Backup, BackupStatus, conditions};
 use kube::runtime::events::EventType;
 
-use super::Context;
 use super::decision::Decision;
 use super::reason::BackupReason;
+use crate::context::Context;
 use crate::events;
 
 /// An event that is to be published.

@@ -12,11 +12,12 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 
 use super::decision::{Found, History, Observed};
+use super::names;
 use super::pruning::Prune;
 use super::runs::{End, Run};
-use super::{Context, names};
 use crate::catalogue::triggers::claim_of;
-use crate::etcdbackup::fetch::{read_cluster_uid, volume};
+use crate::context::Context;
+use crate::etcdbackup::fetch::volume;
 use crate::etcdbackup::job_state::JobState;
 use crate::etcdbackup::pod_state::{ObservedPod, PodState};
 use crate::labels;
@@ -29,7 +30,7 @@ const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
 pub(crate) async fn fetch(context: &Context, name: &str) -> Result<Option<Observed>, Error> {
     let found = context.backups.get_opt(name).await.map_err(Error::read(format!("Backup {name}")))?;
     let Some(backup) = found.filter(|backup| backup.metadata.deletion_timestamp.is_none()) else { return Ok(None) };
-    let cluster = context.cluster_uid.get_or_try_init(|| read_cluster_uid(&context.client)).await?.clone();
+    let cluster = context.cluster_uid().await?.to_owned();
     let uid = backup.uid().unwrap_or_default();
     let (cron_job, policy) = (names::cron_job(name), names::policy(name));
     let cron_job = context.cron_jobs.get_opt(&cron_job).await.map_err(Error::read(format!("CronJob {cron_job}")))?;

@@ -22,83 +22,30 @@ pub(crate) mod triggers;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use etcd_backup_api::Backup;
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::ResourceExt as _;
 use kube::runtime::controller::{self, Action};
-use kube::runtime::events::{EventType, Recorder};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Config as ControllerConfig, applier};
-use kube::{Api, Client, ResourceExt as _};
-use tokio::sync::OnceCell;
 
 use self::triggers::Guarded;
-use crate::catalogue::Catalogues;
-use crate::config::Config;
+use crate::context::Context;
 use crate::etcdbackup::status::whole_seconds;
-use crate::etcdbackup::triggers::Stores;
-use crate::metrics::Metrics;
 use crate::reconcile::{self, Error};
-
-/// What every reconcile works with.
-pub(crate) struct Context {
-    client: Client,
-    config: Config,
-    stores: Stores,
-    catalogues: Arc<Catalogues>,
-    metrics: Arc<Metrics>,
-    recorder: Recorder,
-    cluster_uid: OnceCell<String>,
-    awake: Timestamp,
-    backups: Api<Backup>,
-    cron_jobs: Api<CronJob>,
-    config_maps: Api<ConfigMap>,
-    jobs: Api<Job>,
-    pods: Api<Pod>,
-}
-
-impl Context {
-    /// A context over a client, and over what the other controllers keep.
-    #[must_use]
-    pub(crate) fn new(
-        client: Client,
-        config: Config,
-        stores: Stores,
-        catalogues: Arc<Catalogues>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let namespace = &config.backup_namespace;
-        Self {
-            recorder: Recorder::new(client.clone(), etcd_backup_api::FIELD_MANAGER.into()),
-            cluster_uid: OnceCell::new(),
-            awake: whole_seconds(Timestamp::now()),
-            backups: Api::all(client.clone()),
-            cron_jobs: Api::namespaced(client.clone(), namespace),
-            config_maps: Api::namespaced(client.clone(), namespace),
-            jobs: Api::namespaced(client.clone(), namespace),
-            pods: Api::namespaced(client.clone(), namespace),
-            client,
-            config,
-            stores,
-            catalogues,
-            metrics,
-        }
-    }
-}
 
 /// Runs the controller until the triggers end, and then until the reconciles that are under way do.
 pub(crate) async fn run(
-    context: Context,
-    schedules: Store<Guarded>,
+    context: Arc<Context>,
     triggers: impl futures::TryStream<Ok = ObjectRef<Guarded>, Error = Infallible>,
 ) {
+    let schedules = context.runs.schedules.clone();
     let reconcile = |object: Arc<Guarded>, context: Arc<Context>| {
         async move { reconcile::bounded(what(&object), &context.metrics, reconcile(&object, &context)).await }.boxed()
     };
     let config = ControllerConfig::default().concurrency(4);
-    applier(reconcile, error_policy, Arc::new(context), schedules, triggers, config)
+    applier(reconcile, error_policy, context, schedules, triggers, config)
         .for_each(|result| async {
             match result {
                 // A trigger for an object that was deleted meanwhile.

@@ -54,7 +54,9 @@ pub(crate) fn owner_reference(backup: &Backup) -> OwnerReference {
         kind: Backup::kind(&()).into_owned(),
         name: backup.name_any(),
         uid: backup.uid().unwrap_or_default(),
-        controller: Some(true),
+        // None: kube-controller-manager takes a Job whose controller is called like a CronJob for one of that CronJob's,
+        // whatever the controller's kind, warns of it and deletes it by the history limits.
+        controller: None,
         block_owner_deletion: Some(false),
     }
 }

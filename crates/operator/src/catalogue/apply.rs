@@ -8,7 +8,8 @@ use kube::runtime::events::EventType;
 
 use super::decide::{Decision, Dropped, Inventory, NewRecord, Observed, Phase};
 use super::memory::{Asked, Changed};
-use super::{Context, build, read};
+use super::{build, read};
+use crate::context::Context;
 use crate::events;
 use crate::reconcile::Error;
 
@@ -62,13 +63,13 @@ async fn create_record(context: &Context, seen: &Observed, new: &NewRecord) -> R
     let record = build::record(new, &seen.claim);
     let name = record.name_any();
     let what = format!("EtcdBackup {name}");
-    match context.backups.create(&post(), &record).await {
+    match context.etcdbackups.create(&post(), &record).await {
         Ok(_) => {
             tracing::info!(etcdbackup = name, backup = new.backup, run = new.run_id, "recorded a run");
             Ok(())
         }
         Err(kube::Error::Api(answer)) if answer.code == 409 => {
-            let found = context.backups.get_opt(&name).await.map_err(Error::read(&what))?;
+            let found = context.etcdbackups.get_opt(&name).await.map_err(Error::read(&what))?;
             let other = found.filter(|found| found.spec.recorded != record.spec.recorded);
             if let Some((_, schedule)) = other.zip(seen.readable_schedules().find(|one| one.name_any() == new.backup)) {
                 let message = format!(
@@ -89,7 +90,7 @@ async fn drop_record(context: &Context, seen: &Observed, gone: &Dropped) -> Resu
     context.catalogues.update(&seen.claim, |claim| {
         claim.dropped.insert(gone.run_id.clone());
     });
-    match context.backups.delete(&gone.name, &parameters).await {
+    match context.etcdbackups.delete(&gone.name, &parameters).await {
         Ok(_) => {
             tracing::info!(etcdbackup = gone.name, run = gone.run_id, "dropped a record");
             Ok(())

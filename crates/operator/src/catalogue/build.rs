@@ -77,7 +77,8 @@ fn owner_reference(user: &Backup) -> OwnerReference {
         kind: Backup::kind(&()).into_owned(),
         name: user.name_any(),
         uid: user.uid().unwrap_or_default(),
-        controller: Some(true),
+        // As in a Backup's reference: a CronJob may have this name.
+        controller: None,
         block_owner_deletion: Some(false),
     }
 }

@@ -8,9 +8,9 @@ use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 
 use super::decide::Observed;
-use super::{Context, triggers};
+use super::triggers;
 use crate::agent_pod::CONTAINER;
-use crate::etcdbackup::fetch::read_cluster_uid;
+use crate::context::Context;
 use crate::labels;
 use crate::reconcile::Error;
 
@@ -19,15 +19,13 @@ const PAGE: u32 = 100;
 
 /// Reads everything that a decision about a claim needs.
 pub(crate) async fn fetch(context: &Context, claim: &str) -> Result<Observed, Error> {
-    let cluster = context.cluster_uid.get_or_try_init(|| read_cluster_uid(&context.client)).await?;
-    context.remembered.get_or_try_init(|| remember_reports(context)).await?;
-    let jobs = context.stores.jobs.state_filter(|job| triggers::claim_of(job) == Some(claim));
+    let jobs = context.runs.jobs.state_filter(|job| triggers::claim_of(job) == Some(claim));
     let mut seen = Observed {
         claim: claim.to_owned(),
-        cluster: cluster.clone(),
+        cluster: context.cluster_uid().await?.to_owned(),
         bound: is_bound(context, claim),
-        schedules: context.stores.schedules.state(),
-        objects: context.cluster.backups.state(),
+        schedules: context.runs.schedules.state(),
+        objects: context.stores.backups.state(),
         jobs,
         memory: context.catalogues.of_claim(claim),
     };
@@ -39,7 +37,7 @@ pub(crate) async fn fetch(context: &Context, claim: &str) -> Result<Observed, Er
 
 fn is_bound(context: &Context, claim: &str) -> bool {
     let namespace = &context.config.backup_namespace;
-    let found = context.cluster.claims.get(&ObjectRef::new(claim).within(namespace));
+    let found = context.stores.claims.get(&ObjectRef::new(claim).within(namespace));
     found.is_some_and(|claim| {
         let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
         phase == Some("Bound") && claim.metadata.deletion_timestamp.is_none()
@@ -48,7 +46,7 @@ fn is_bound(context: &Context, claim: &str) -> bool {
 
 /// The newest reports of the Backups, from the pods that are still there: what an earlier process
 /// may have died over.
-async fn remember_reports(context: &Context) -> Result<(), Error> {
+pub(super) async fn remember_reports(context: &Context) -> Result<(), Error> {
     let of_schedules = format!("{}={}", labels::COMPONENT, labels::SCHEDULED_SAVE);
     let mut page = ListParams::default().labels(&of_schedules).limit(PAGE);
     loop {

@@ -6,9 +6,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::{ListParams, LogParams};
 
+use super::fetch;
 use super::listing::{Listing, Reading};
-use super::{Context, fetch};
 use crate::agent_pod::CONTAINER;
+use crate::context::Context;
 
 /// Most bytes of a log that are read. Kubelet keeps 10 MiB by default, about ten thousand sets.
 const MAX_LOG_BYTES: i64 = 256 << 20;

@@ -12,8 +12,10 @@ use super::decision::{Decision, Observed, Step, Verdict};
 use super::job_state::JobState;
 use super::reason::StatusReason;
 use super::volume::Obstacle;
-use super::{Context, Error, build, events, kept, status};
+use super::{build, events, kept, status};
 use crate::catalogue::VolumeSays;
+use crate::context::Context;
+use crate::reconcile::Error;
 
 /// What became of a Job's creation.
 enum Created {
@@ -95,7 +97,7 @@ fn told_by_a_pod<'a>(seen: &Observed, verdict: &'a Verdict) -> Option<&'a Report
 
 /// Says of an EtcdBackup that has ended what the volume's catalogue tells of its set.
 pub(crate) async fn recheck(context: &Context, name: &str, now: Timestamp) -> Result<(), Error> {
-    let found = context.backups.get_opt(name).await.map_err(Error::read(format!("EtcdBackup {name}")))?;
+    let found = context.etcdbackups.get_opt(name).await.map_err(Error::read(format!("EtcdBackup {name}")))?;
     let Some(backup) = found else { return Ok(()) };
     let known = context.catalogues.current(&backup.spec.pvc_name);
     let Some(kept) = known.and_then(|known| kept::contradiction(&backup, &known)) else { return Ok(()) };
@@ -160,7 +162,7 @@ async fn write_status(context: &Context, backup: EtcdBackup, next: &EtcdBackupSt
         "metadata": {"name": name, "uid": written.uid()}, "status": next,
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    match context.backups.patch_status(&name, &parameters, &Patch::Apply(patch)).await {
+    match context.etcdbackups.patch_status(&name, &parameters, &Patch::Apply(patch)).await {
         Ok(_) => {
             tracing::info!(etcdbackup = name, phase = next.phase, reason = next.reason, "wrote the status");
             Ok(written)

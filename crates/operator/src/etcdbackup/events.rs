@@ -6,8 +6,9 @@ use kube::runtime::events::EventType;
 use super::decision::Verdict;
 use super::kept::Kept;
 use super::triggers::Guarded;
-use super::{Context, Error};
+use crate::context::Context;
 use crate::events;
+use crate::reconcile::Error;
 
 /// Publishes the event of a verdict that differs from what the status said before, and counts ends.
 /// An event that cannot be published is logged; the conditions say the same.

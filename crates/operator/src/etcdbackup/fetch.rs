@@ -4,7 +4,7 @@
 use etcd_backup_api::EtcdBackup;
 use etcd_backup_core::{Request, RunId};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
 use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt as _};
@@ -14,16 +14,18 @@ use super::job_state::{JobState, ObservedJob};
 use super::pod_state::ObservedPod;
 use super::triggers::Stores;
 use super::volume::Volume;
-use super::{Context, Error, names, queue, status};
+use super::{names, queue, status};
 use crate::catalogue::VolumeSays;
+use crate::context::Context;
 use crate::labels;
+use crate::reconcile::Error;
 
 /// Reads everything that a decision needs; `None` if there is nothing to decide, because the object
 /// has gone or is going, or has ended.
 pub(crate) async fn fetch(context: &Context, name: &str) -> Result<Option<Observed>, Error> {
-    let found = context.backups.get_opt(name).await.map_err(Error::read(format!("EtcdBackup {name}")))?;
+    let found = context.etcdbackups.get_opt(name).await.map_err(Error::read(format!("EtcdBackup {name}")))?;
     let Some(backup) = found.filter(needs_a_decision) else { return Ok(None) };
-    let cluster = cluster_uid(context).await?;
+    let cluster = context.cluster_uid().await?;
     let layout = context.config.platform.into();
     let request = backup.request(cluster, &context.config.backup_namespace, layout);
     let named = backup.status.as_ref().and_then(|status| status.job_name.clone());
@@ -69,17 +71,6 @@ pub(crate) async fn fetch(context: &Context, name: &str) -> Result<Option<Observ
 #[must_use]
 pub(crate) fn needs_a_decision(backup: &EtcdBackup) -> bool {
     backup.metadata.deletion_timestamp.is_none() && !backup.status.as_ref().is_some_and(status::is_final)
-}
-
-async fn cluster_uid(context: &Context) -> Result<&String, Error> {
-    context.cluster_uid.get_or_try_init(|| read_cluster_uid(&context.client)).await
-}
-
-/// The uid of kube-system, which names the cluster; it never changes, so that it is read once.
-pub(crate) async fn read_cluster_uid(client: &Client) -> Result<String, Error> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let namespace = api.get_metadata("kube-system").await.map_err(Error::read("Namespace kube-system"))?;
-    Ok(namespace.uid().unwrap_or_default())
 }
 
 fn place(context: &Context, backup: &EtcdBackup) -> queue::Place {

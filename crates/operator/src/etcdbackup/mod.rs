@@ -21,70 +21,24 @@ use std::sync::Arc;
 use etcd_backup_api::EtcdBackup;
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
 use kube::runtime::controller::{self, Action};
-use kube::runtime::events::Recorder;
 use kube::runtime::{Config as ControllerConfig, applier};
-use kube::{Api, Client, ResourceExt as _};
-use tokio::sync::OnceCell;
 
-use self::triggers::{Guarded, Stores};
-use crate::catalogue::Catalogues;
-use crate::config::Config;
-use crate::metrics::Metrics;
+use self::triggers::Guarded;
+use crate::context::Context;
 use crate::reconcile::{self, Error};
-
-/// What every reconcile works with.
-pub(crate) struct Context {
-    client: Client,
-    config: Config,
-    stores: Stores,
-    catalogues: Arc<Catalogues>,
-    metrics: Arc<Metrics>,
-    recorder: Recorder,
-    cluster_uid: OnceCell<String>,
-    backups: Api<EtcdBackup>,
-    jobs: Api<Job>,
-    pods: Api<Pod>,
-}
-
-impl Context {
-    /// A context over a client and the stores that [`triggers::watch`] fills.
-    #[must_use]
-    pub(crate) fn new(
-        client: Client,
-        config: Config,
-        stores: Stores,
-        catalogues: Arc<Catalogues>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let namespace = &config.backup_namespace;
-        Self {
-            recorder: Recorder::new(client.clone(), etcd_backup_api::FIELD_MANAGER.into()),
-            cluster_uid: OnceCell::new(),
-            backups: Api::all(client.clone()),
-            jobs: Api::namespaced(client.clone(), namespace),
-            pods: Api::namespaced(client.clone(), namespace),
-            client,
-            config,
-            stores,
-            catalogues,
-            metrics,
-        }
-    }
-}
 
 /// Runs the controller until the triggers end, and then until the reconciles that are under way do.
 pub(crate) async fn run(
-    context: Context,
+    context: Arc<Context>,
     triggers: impl futures::TryStream<Ok = kube::runtime::reflector::ObjectRef<Guarded>, Error = std::convert::Infallible>,
 ) {
     let store = context.stores.backups.clone();
     let reconcile = |object: Arc<Guarded>, context: Arc<Context>| {
         async move { reconcile::bounded(what(&object), &context.metrics, reconcile(&object, &context)).await }.boxed()
     };
-    applier(reconcile, error_policy, Arc::new(context), store, triggers, ControllerConfig::default().concurrency(8))
+    applier(reconcile, error_policy, context, store, triggers, ControllerConfig::default().concurrency(8))
         .for_each(|result| async {
             match result {
                 // A trigger for an object that was deleted meanwhile.

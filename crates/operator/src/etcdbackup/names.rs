@@ -53,7 +53,8 @@ pub(crate) fn owner_reference(backup: &EtcdBackup) -> OwnerReference {
         kind: EtcdBackup::kind(&()).into_owned(),
         name: backup.name_any(),
         uid: backup.uid().unwrap_or_default(),
-        controller: Some(true),
+        // As in a Backup's reference: a CronJob may have this name.
+        controller: None,
         block_owner_deletion: Some(false),
     }
 }

@@ -89,3 +89,16 @@ fn the_deadlines_are_the_configured_ones() {
     let args = container.args.clone().unwrap().join(" ");
     assert!(args.contains("--lock-timeout 60s --deadline 120s"), "{args}");
 }
+
+#[test]
+fn the_agent_logs_what_the_operator_was_told() {
+    let filter = |args: &[&str]| {
+        let base = ["etcd-backup-operator", "--platform", "kubeadm", "--image", "example.org/etcd-backup:1"];
+        let config = Config::parse_from(base.iter().chain(args));
+        let pod = agent_pod::pod(Command::new("inventory"), "claim", &config);
+        let env = pod.containers[0].env.clone().unwrap();
+        env.into_iter().find(|variable| variable.name == "RUST_LOG").and_then(|variable| variable.value)
+    };
+    assert_eq!(filter(&[]), None);
+    assert_eq!(filter(&["--agent-log", "debug"]).as_deref(), Some("debug"));
+}
