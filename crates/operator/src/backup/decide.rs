@@ -110,8 +110,14 @@ fn follow(seen: &Observed, timetable: Timetable, now: Timestamp) -> Plan {
         let message = format!("no day is ever like schedule {:?}: no backups are made; correct it", etcd.schedule);
         return Plan::without(step, BackupReason::NeverDue, message);
     };
-    let account = live.map(|live| account(seen, live, &timetable, since, now)).unwrap_or_default();
+    let strange = live.and_then(last_schedule).filter(|run| *run > since && !timetable.agrees(*run));
+    let counted = live.filter(|_| strange.is_none());
+    let account = counted.map(|live| account(seen, live, &timetable, since, now)).unwrap_or_default();
     let said = match (&account.overdue, account.waiting) {
+        _ if strange.is_some() => {
+            let why = "kube-controller-manager has started a run at another time than this schedule has here, so its data of the zone is of another release: runs may start at other times than told, and missing ones are not noticed";
+            Said::yes(BackupReason::Scheduled, format!("{}; {why}", running(seen, &timetable)))
+        }
         (Some(missing), _) => Said::no(
             BackupReason::Missed,
             format!(

@@ -46,6 +46,13 @@ impl Timetable {
         schedule.due(self.start(anchor, after), until, *zone)
     }
 
+    /// Whether a run of kube-controller-manager's was due at a time by this reading too. If not, its data
+    /// of the zone is of another release. `@every` has no times of its own.
+    #[must_use]
+    pub(crate) fn agrees(&self, run: Timestamp) -> bool {
+        self.period().is_some() || self.next(run, run - SignedDuration::from_secs(1)) == Some(run)
+    }
+
     /// The time between two runs of `@every`.
     #[must_use]
     pub(crate) fn period(&self) -> Option<SignedDuration> {
@@ -88,6 +95,14 @@ mod tests {
         assert_eq!(every.next(anchor, at("01T00:11:00")), Some(at("01T02:10:00")));
         assert_eq!(every.period(), Some(SignedDuration::from_hours(2)));
         assert_eq!(Timetable::parse("@hourly", "").unwrap().period(), None);
+    }
+
+    #[test]
+    fn a_run_at_another_time_shows_other_data_of_the_zone() {
+        let nightly = Timetable::parse("20 4 * * *", "Africa/Casablanca").unwrap();
+        assert!(nightly.agrees(at("01T03:20:00")));
+        assert!(!nightly.agrees(at("01T04:20:00")));
+        assert!(Timetable::parse("@every 2h", "").unwrap().agrees(at("01T04:20:00")));
     }
 
     #[test]

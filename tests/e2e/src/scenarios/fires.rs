@@ -1,5 +1,6 @@
 //! Runs that the real kube-controller-manager starts, with the operator there and not there, and runs that nobody starts.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,18 +14,30 @@ const NAME: &str = "minutely";
 /// A minute until it is due, and the run itself.
 const NEXT_RUN: Duration = Duration::from_secs(150);
 
-/// One schedule that fires every minute, from its first run to one that is missed.
+/// One schedule that fires every minute: a run by itself, one that nobody starts, and runs that no operator sees.
 pub(super) fn every_minute(bed: &Bed) -> Result<()> {
     let volume = bed.volume(NAME, 0)?;
     bed.apply(&manifests::backup(NAME, NAME, "* * * * *", manifests::keep(2)).to_string())?;
     fires(bed, &volume)?;
-    operator_down(bed, &volume)?;
-    missed(bed)?;
-    bed.kubectl(&["delete", "backup", NAME]).map(drop)
+
+    bed.cluster.stop_components(0, &["kube-controller-manager"])?;
+    let said = bed.says(NAME, "Scheduled", "False", "Missed", Duration::from_secs(240));
+    let said = said.and_then(|message| bed.scale_operator(0).map(|()| message));
+    // It starts at once what is overdue.
+    bed.cluster.start_components(0, &["kube-controller-manager"])?;
+    println!("  Missed: {}", said?);
+    let unseen = without_operator(bed, &volume);
+    bed.scale_operator(1)?;
+    let unseen = bed.recorded(NAME, &unseen?, "Completed")?.record;
+    ensure!(unseen["status"]["snapshot"]["revision"].as_i64() > Some(0), "no revision: {unseen:#}");
+    matches_volume(bed, &volume)?;
+    println!("  Scheduled: {}", bed.says(NAME, "Scheduled", "True", "Scheduled", NEXT_RUN)?);
+    bed.kubectl(&["delete", "backup", NAME])?;
+    bed.cluster.wait_ready().map_err(Into::into)
 }
 
 /// It fires by itself; record, set and the times in the status are right.
-fn fires(bed: &Bed, volume: &std::path::Path) -> Result<()> {
+fn fires(bed: &Bed, volume: &Path) -> Result<()> {
     let mut record = Value::Null;
     until("a run to be recorded", NEXT_RUN, || {
         record = bed.records(NAME)?.pop().unwrap_or_default();
@@ -48,41 +61,22 @@ fn fires(bed: &Bed, volume: &std::path::Path) -> Result<()> {
     bed.says(NAME, "Scheduled", "True", "Scheduled", SOON).map(drop)
 }
 
-/// Without the operator the run is made, verified and pruned. Once it is back both runs are recorded, the one too
-/// whose Job has been deleted meanwhile.
-fn operator_down(bed: &Bed, volume: &std::path::Path) -> Result<()> {
-    bed.scale_operator(0)?;
-    let without = (|| {
-        let known = bed::sets(volume)?;
-        until("a run without the operator", NEXT_RUN, || {
-            Ok(bed::sets(volume)?.iter().any(|set| !known.contains(set)))
-        })?;
-        let run_id = bed.start_run(NAME, "unseen")?;
-        bed.kubectl(&["-n", NAMESPACE, "wait", "--for=condition=Complete", "job/unseen", "--timeout=90s"])?;
-        let sets = bed::sets(volume)?;
-        ensure!(sets.len() <= 2, "not pruned: {sets:?}");
-        bed::verify(volume)?;
-        bed.kubectl(&["-n", NAMESPACE, "delete", "job", "unseen"])?;
-        Ok(run_id)
-    })();
-    bed.scale_operator(1)?;
-    let unseen = bed.recorded(NAME, &without?, "Completed")?;
-    ensure!(unseen.record["status"]["snapshot"]["revision"].as_i64() > Some(0), "no revision: {:#}", unseen.record);
-    matches_volume(bed, volume)
-}
-
-/// Nobody starts the run that is due: said after two minutes, and over with the next run that starts.
-fn missed(bed: &Bed) -> Result<()> {
-    bed.cluster.stop_components(0, &["kube-controller-manager"])?;
-    let said = bed.says(NAME, "Scheduled", "False", "Missed", Duration::from_secs(240));
-    bed.cluster.start_components(0, &["kube-controller-manager"])?;
-    println!("  Missed: {}", said?);
-    bed.says(NAME, "Scheduled", "True", "Scheduled", NEXT_RUN)?;
-    bed.cluster.wait_ready().map_err(Into::into)
+/// Without the operator a run that is due is made, verified and pruned, and so is one whose Job is deleted before the
+/// operator is back; its id.
+fn without_operator(bed: &Bed, volume: &Path) -> Result<String> {
+    let known = bed::sets(volume)?;
+    until("a run without the operator", NEXT_RUN, || Ok(bed::sets(volume)?.iter().any(|set| !known.contains(set))))?;
+    let run_id = bed.start_run(NAME, "unseen")?;
+    bed.kubectl(&["-n", NAMESPACE, "wait", "--for=condition=Complete", "job/unseen", "--timeout=90s"])?;
+    let sets = bed::sets(volume)?;
+    ensure!(sets.len() <= 2, "not pruned: {sets:?}");
+    bed::verify(volume)?;
+    bed.kubectl(&["-n", NAMESPACE, "delete", "job", "unseen"])?;
+    Ok(run_id)
 }
 
 /// Each set of the volume is recorded, and nothing else. The schedule goes on meanwhile, so both are looked at anew.
-fn matches_volume(bed: &Bed, volume: &std::path::Path) -> Result<()> {
+fn matches_volume(bed: &Bed, volume: &Path) -> Result<()> {
     let mut seen = (Vec::new(), Vec::new());
     let matched = until("the records to match the volume", SOON, || {
         seen = (bed.recorded_sets(NAME)?, bed::set_names(volume)?);

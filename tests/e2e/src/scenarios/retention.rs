@@ -86,6 +86,8 @@ pub(super) fn size(bed: &Bed) -> Result<()> {
     let pruning = bed.jobs_of("gibs", "prune")?;
     ensure!(pruning.len() == 1, "one prune Job was expected: {pruning:?}");
     replay.job(bed, &pruning[0])?;
+    let unexpected = bed.kubectl(&["get", "events", "-A", "--field-selector=reason=UnexpectedJob"])?;
+    ensure!(!unexpected.contains(&pruning[0]), "kube-controller-manager takes it for its own:\n{unexpected}");
     let (lowered, sampled_before) = (replay.seen.len(), sampler.stop()?);
 
     let sampler = Sampler::start(volume.clone());

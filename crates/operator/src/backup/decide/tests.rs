@@ -120,6 +120,14 @@ fn a_run_that_does_not_start_is_seen() {
 }
 
 #[test]
+fn other_data_of_the_zone_is_said_and_misses_nothing() {
+    let seen = nothing_yet().with_cron_job(Some("03:20")).with_run("03:20", None);
+    assert_eq!(told(&seen, "04:22"), "apply 20 4 * * * Etc/UTC since 00:00; true Scheduled; 03 04:20");
+    assert!(message(&seen, "04:22").contains("its data of the zone is of another release"));
+    assert_eq!(decide(&seen, at("04:22")).account, Account::default());
+}
+
+#[test]
 fn a_run_that_waits_for_another_is_said_to() {
     let mut seen = nothing_yet();
     seen.backup.spec.etcd.schedule = "0 * * * *".into();
