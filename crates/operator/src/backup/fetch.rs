@@ -42,7 +42,7 @@ pub(crate) async fn fetch(context: &Context, name: &str) -> Result<Option<Observ
     let prunes = prunes(context, &jobs, &uid).await?;
     Ok(Some(Observed {
         cluster,
-        runs: cron_job.ours().map(|cron_job| runs(&jobs, cron_job)).unwrap_or_default(),
+        runs: cron_job.ours().map(|cron_job| runs(&jobs, cron_job, &records)).unwrap_or_default(),
         reports: reports(context, name, claim, &records, &prunes),
         catalogue: context.catalogues.current(claim),
         history: history(&records),
@@ -64,11 +64,21 @@ async fn jobs(context: &Context, backup: &Backup) -> Result<Vec<Job>, Error> {
     Ok(jobs)
 }
 
-/// The runs among the Jobs: those that the CronJob owns.
-fn runs(jobs: &[Job], cron_job: &CronJob) -> Vec<Run> {
+/// The runs among the Jobs: those that the CronJob owns. One whose record has ended is over, also if its
+/// Job does not say so: without kube-controller-manager no Job does.
+fn runs(jobs: &[Job], cron_job: &CronJob, records: &[Arc<EtcdBackup>]) -> Vec<Run> {
     let uid = cron_job.uid().unwrap_or_default();
     let owned = jobs.iter().filter(|job| job.owner_references().iter().any(|owner| owner.uid == uid));
-    owned.map(|job| run(job, &cron_job.name_any())).collect()
+    let runs = owned.map(|job| run(job, &cron_job.name_any()));
+    runs.map(|run| Run { end: run.end.or_else(|| recorded_end(&run.id, records)), ..run }).collect()
+}
+
+fn recorded_end(run: &str, records: &[Arc<EtcdBackup>]) -> Option<End> {
+    let of_run = |record: &&Arc<EtcdBackup>| record.spec.recorded.as_ref().is_some_and(|told| told.run_id == run);
+    let status = records.iter().find(of_run)?.status.as_ref()?;
+    let at = status.completion_time.as_ref()?.0;
+    let is = |type_| conditions::is_true(&status.conditions, type_);
+    (is("Completed") || is("Failed")).then(|| End { at, succeeded: is("Completed") })
 }
 
 /// kube-controller-manager names a Job by the minute that its run was due in.

@@ -31,6 +31,19 @@ fn a_job_tells_when_its_run_was_due() {
     }
 }
 
+#[test]
+fn a_run_is_over_when_its_record_is_whatever_its_job_says() {
+    let metadata = json!({"name": "nightly-1", "uid": "r", "ownerReferences": [
+        {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": "c"}]});
+    let job: Job = serde_json::from_value(json!({"metadata": metadata, "status": {"active": 1}})).unwrap();
+    let cron_job: CronJob = serde_json::from_value(json!({"metadata": {"name": "nightly", "uid": "c"}})).unwrap();
+    let end = |records: &[Arc<EtcdBackup>]| runs(std::slice::from_ref(&job), &cron_job, records)[0].end;
+    assert_eq!(end(&[]), None);
+    assert_eq!(end(&[record("r", "Running", 3)]), None);
+    assert_eq!(end(&[record("r", "Completed", 3)]), Some(End { at: at(3), succeeded: true }));
+    assert_eq!(end(&[record("r", "Failed", 4)]), Some(End { at: at(4), succeeded: false }));
+}
+
 fn record(name: &str, type_: &str, minute: u8) -> Arc<EtcdBackup> {
     Arc::new(serde_json::from_value(json!({
         "apiVersion": "operator.openshift.io/v1alpha1", "kind": "EtcdBackup", "metadata": {"name": name},
