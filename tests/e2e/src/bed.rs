@@ -168,6 +168,8 @@ impl Bed {
             &format!("--replicas={replicas}"),
         ])?;
         if replicas == 0 {
+            // kube-controller-manager would do that, if it is there.
+            self.kubectl(&["-n", OPERATOR_NAMESPACE, "delete", "pod", "--all", "--wait=false"])?;
             return until("the operator to be gone", Duration::from_secs(60), || Ok(self.operator().is_empty()));
         }
         self.operator_ready()
