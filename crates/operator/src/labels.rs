@@ -37,7 +37,7 @@ pub(crate) const RECORD: &str = "record";
 /// Labels of everything of a component, whoever asked for it, with the asker's name. `app` and
 /// `backup-name` are what OpenShift's own operator sets.
 #[must_use]
-pub(crate) fn common(component: &str, asker: &str) -> BTreeMap<String, String> {
+pub(crate) fn of_component(component: &str, asker: &str) -> BTreeMap<String, String> {
     let labels = [
         ("app", "cluster-backup-job".to_owned()),
         ("app.kubernetes.io/name", "etcd-backup".to_owned()),
@@ -51,7 +51,7 @@ pub(crate) fn common(component: &str, asker: &str) -> BTreeMap<String, String> {
 /// Labels of what belongs to the Backup of that name.
 #[must_use]
 pub(crate) fn of_backup(component: &str, backup: &str) -> BTreeMap<String, String> {
-    let mut labels = common(component, backup);
+    let mut labels = of_component(component, backup);
     labels.insert(BACKUP.to_owned(), cut(backup));
     labels
 }

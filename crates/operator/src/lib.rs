@@ -15,6 +15,7 @@ mod health;
 mod labels;
 mod metrics;
 mod nodes;
+mod owner;
 mod reconcile;
 
 use std::future::Future;

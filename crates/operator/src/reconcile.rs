@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
+use kube::runtime::controller::{self, Action};
 
 use crate::metrics::Metrics;
 
@@ -97,6 +97,18 @@ pub(crate) async fn bounded<T>(
     metrics.reconcile_seconds.observe(began.elapsed().as_secs_f64());
     metrics.reconciles.with_label_values(&[if result.is_ok() { "ok" } else { "error" }]).inc();
     result
+}
+
+/// What a controller does when a reconcile is over: errors of its own have been told by
+/// [`after_error`].
+pub(crate) async fn over<T, E: std::error::Error + 'static, Q: std::error::Error + 'static>(
+    result: Result<T, controller::Error<E, Q>>,
+) {
+    match result {
+        // A trigger for an object that was deleted meanwhile.
+        Ok(_) | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(..)) => {}
+        Err(error) => tracing::error!(%error, "the controller's queue failed"),
+    }
 }
 
 /// Logs, counts, and tries again; an object that cannot be read is not tried before it changes.

@@ -18,6 +18,7 @@ use crate::agent_pod::save::{self, save_pod};
 use crate::agent_pod::{self, Command, config_map, pod};
 use crate::config::Config;
 use crate::labels;
+use crate::owner;
 
 /// Key of the policy in its ConfigMap, and name of the mounted file.
 pub(crate) const POLICY_FILE: &str = "policy.json";
@@ -118,7 +119,7 @@ fn metadata(backup: &Backup, name: &str, component: &str, config: &Config) -> Ob
         namespace: Some(config.backup_namespace.clone()),
         labels: Some(labels::of_backup(component, &backup.name_any())),
         annotations: Some(labels::annotations_of_backup(&backup.name_any())),
-        owner_references: Some(vec![names::owner_reference(backup)]),
+        owner_references: Some(vec![owner::reference(backup)]),
         ..ObjectMeta::default()
     }
 }

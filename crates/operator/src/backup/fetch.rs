@@ -23,9 +23,6 @@ use crate::etcdbackup::pod_state::{ObservedPod, PodState};
 use crate::labels;
 use crate::reconcile::Error;
 
-/// Label that the API server gives to the pods of a Job: its uid.
-const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
-
 /// Reads everything that a decision needs; `None` if the object has gone or is going.
 pub(crate) async fn fetch(context: &Context, name: &str) -> Result<Option<Observed>, Error> {
     let found = context.backups.get_opt(name).await.map_err(Error::read(format!("Backup {name}")))?;
@@ -114,7 +111,7 @@ async fn prune_report(context: &Context, job: &Job) -> Result<Option<Report>, Er
     let name = job.name_any();
     let uid = job.uid().unwrap_or_default();
     let Ok(run) = uid.parse() else { return Ok(None) };
-    let ours = ListParams::default().labels(&format!("{JOB_UID}={uid}"));
+    let ours = ListParams::default().labels(&format!("{}={uid}", labels::RUN));
     let mut pods = context.pods.list(&ours).await.map_err(Error::read(format!("the pods of Job {name}")))?.items;
     pods.sort_by_key(ResourceExt::creation_timestamp);
     let reported = |pod: &Pod| match ObservedPod::new(pod, &run).state {

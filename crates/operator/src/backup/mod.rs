@@ -25,7 +25,7 @@ use std::sync::Arc;
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::runtime::controller::{self, Action};
+use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Config as ControllerConfig, applier};
@@ -45,15 +45,7 @@ pub(crate) async fn run(
         async move { reconcile::bounded(what(&object), &context.metrics, reconcile(&object, &context)).await }.boxed()
     };
     let config = ControllerConfig::default().concurrency(4);
-    applier(reconcile, error_policy, context, schedules, triggers, config)
-        .for_each(|result| async {
-            match result {
-                // A trigger for an object that was deleted meanwhile.
-                Ok(_) | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(..)) => {}
-                Err(error) => tracing::error!(%error, "the controller's queue failed"),
-            }
-        })
-        .await;
+    applier(reconcile, error_policy, context, schedules, triggers, config).for_each(reconcile::over).await;
 }
 
 async fn reconcile(object: &Guarded, context: &Context) -> Result<Action, Error> {

@@ -1,8 +1,7 @@
 //! Names of what a Backup makes.
 
 use etcd_backup_api::Backup;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Resource as _, ResourceExt as _};
+use kube::ResourceExt as _;
 use sha2::{Digest as _, Sha256};
 
 /// Longest name of a CronJob: its Jobs add a dash and ten digits, and 63 is the end.
@@ -43,22 +42,6 @@ pub(crate) fn prune_job(backup: &Backup, policy_hash: &str, last_run: &str) -> S
 fn digest(lines: &[&str]) -> String {
     let digest = Sha256::digest(lines.join("\n"));
     digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Reference to the Backup, so that deleting it deletes what it made. It does not block the
-/// deletion, which would need a right on the Backup's finalizers.
-#[must_use]
-pub(crate) fn owner_reference(backup: &Backup) -> OwnerReference {
-    OwnerReference {
-        api_version: Backup::api_version(&()).into_owned(),
-        kind: Backup::kind(&()).into_owned(),
-        name: backup.name_any(),
-        uid: backup.uid().unwrap_or_default(),
-        // None: kube-controller-manager takes a Job whose controller is called like a CronJob for one of that CronJob's,
-        // whatever the controller's kind, warns of it and deletes it by the history limits.
-        controller: None,
-        block_owner_deletion: Some(false),
-    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use etcd_backup_api::{Backup, EtcdBackup, EtcdBackupSpec, Recorded};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::{Resource as _, ResourceExt as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::decide::NewRecord;
 use crate::agent_pod::{self, Command};
 use crate::config::Config;
 use crate::labels;
+use crate::owner;
 
 /// Longest name of an EtcdBackup.
 const MAX_NAME: usize = 253;
@@ -45,7 +46,7 @@ pub(crate) fn record_name(backup: &str, run_id: &str) -> String {
 #[must_use]
 pub(crate) fn listing_job(claim: &str, user: &Backup, config: &Config) -> Job {
     let command = Command::new("inventory").flag("lock-timeout", format!("{}s", config.limits.lock_timeout.as_secs()));
-    let labels = labels::common(labels::CATALOGUE, &user.name_any());
+    let labels = labels::of_component(labels::CATALOGUE, &user.name_any());
     let of_pod = ObjectMeta { labels: Some(labels.clone()), ..ObjectMeta::default() };
     let mut spec = agent_pod::job_spec(agent_pod::pod(command, claim, config), of_pod, config);
     spec.ttl_seconds_after_finished = Some(LISTED_TTL);
@@ -54,7 +55,7 @@ pub(crate) fn listing_job(claim: &str, user: &Backup, config: &Config) -> Job {
             generate_name: Some(listing_prefix(claim)),
             namespace: Some(config.backup_namespace.clone()),
             labels: Some(labels),
-            owner_references: Some(vec![owner_reference(user)]),
+            owner_references: Some(vec![owner::reference(user)]),
             ..ObjectMeta::default()
         },
         spec: Some(spec),
@@ -68,19 +69,6 @@ fn listing_prefix(claim: &str) -> String {
     let digest = Sha256::digest(claim);
     let short: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("etcd-backup-catalogue-{short}-")
-}
-
-/// It does not block the deletion of the Backup, which would need a right on its finalizers.
-fn owner_reference(user: &Backup) -> OwnerReference {
-    OwnerReference {
-        api_version: Backup::api_version(&()).into_owned(),
-        kind: Backup::kind(&()).into_owned(),
-        name: user.name_any(),
-        uid: user.uid().unwrap_or_default(),
-        // As in a Backup's reference: a CronJob may have this name.
-        controller: None,
-        block_owner_deletion: Some(false),
-    }
 }
 
 #[cfg(test)]

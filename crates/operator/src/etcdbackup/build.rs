@@ -11,6 +11,7 @@ use crate::agent_pod::save::{self, save_pod};
 use crate::agent_pod::{self, Command};
 use crate::config::Config;
 use crate::labels;
+use crate::owner;
 
 /// The Job that makes the backup.
 #[must_use]
@@ -44,7 +45,7 @@ fn job(backup: &EtcdBackup, name: &str, component: &str, pod: PodSpec, config: &
             name: Some(name.to_owned()),
             namespace: Some(config.backup_namespace.clone()),
             labels: Some(labels),
-            owner_references: Some(vec![names::owner_reference(backup)]),
+            owner_references: Some(vec![owner::reference(backup)]),
             ..ObjectMeta::default()
         },
         spec: Some(agent_pod::job_spec(pod, of_pod, config)),

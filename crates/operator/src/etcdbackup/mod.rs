@@ -22,7 +22,7 @@ use etcd_backup_api::EtcdBackup;
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::runtime::controller::{self, Action};
+use kube::runtime::controller::Action;
 use kube::runtime::{Config as ControllerConfig, applier};
 
 use self::triggers::Guarded;
@@ -39,13 +39,7 @@ pub(crate) async fn run(
         async move { reconcile::bounded(what(&object), &context.metrics, reconcile(&object, &context)).await }.boxed()
     };
     applier(reconcile, error_policy, context, store, triggers, ControllerConfig::default().concurrency(8))
-        .for_each(|result| async {
-            match result {
-                // A trigger for an object that was deleted meanwhile.
-                Ok(_) | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(..)) => {}
-                Err(error) => tracing::error!(%error, "the controller's queue failed"),
-            }
-        })
+        .for_each(reconcile::over)
         .await;
 }
 

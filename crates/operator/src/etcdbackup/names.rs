@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use etcd_backup_api::EtcdBackup;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Resource as _, ResourceExt as _};
+use kube::ResourceExt as _;
 
 use crate::labels;
 
@@ -39,24 +38,9 @@ pub(crate) fn recorded_job(record: &EtcdBackup) -> Option<String> {
 /// Labels of a Job and its pods.
 #[must_use]
 pub(crate) fn labels(backup: &EtcdBackup, component: &str) -> BTreeMap<String, String> {
-    let mut labels = labels::common(component, &backup.name_any());
+    let mut labels = labels::of_component(component, &backup.name_any());
     labels.insert(labels::UID.to_owned(), backup.uid().unwrap_or_default());
     labels
-}
-
-/// Reference to the EtcdBackup, so that deleting it ends its Jobs. It does not block the deletion,
-/// which would need a right on the EtcdBackup's finalizers.
-#[must_use]
-pub(crate) fn owner_reference(backup: &EtcdBackup) -> OwnerReference {
-    OwnerReference {
-        api_version: EtcdBackup::api_version(&()).into_owned(),
-        kind: EtcdBackup::kind(&()).into_owned(),
-        name: backup.name_any(),
-        uid: backup.uid().unwrap_or_default(),
-        // As in a Backup's reference: a CronJob may have this name.
-        controller: None,
-        block_owner_deletion: Some(false),
-    }
 }
 
 #[cfg(test)]
