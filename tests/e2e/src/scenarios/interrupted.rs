@@ -70,6 +70,8 @@ pub(super) fn job_deleted(bed: &Bed) -> Result<()> {
     bed.wait_for("orphan", "Running", None, SOON)?;
     let job = job(bed, "orphan")?;
     bed.kubectl(&["-n", NAMESPACE, "delete", "job", name(&job)?])?;
+    // The pod ends after its Job is gone: an agent that got the lock before that would still make a good backup.
+    until("the agent to end with its Job", SOON, || Ok(bed.savers().is_empty()))?;
     lock.release()?;
     let object = bed.wait_for("orphan", "Failed", None, RETRIED)?;
     println!("  {}: {}", object["status"]["reason"], object["status"]["conditions"]);
