@@ -76,8 +76,15 @@ $(TOOLS)/kube: $(GO_SOURCES)
 	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../$(TOOLS)/pause ./pause
 	cd $(TOOLS) && for name in etcd etcdctl etcdutl kube-apiserver kubectl; do ln -sf kube $$name; done
 
+# etcd's own command-line clients, of the same version, as programs of their own: to measure against and to compare with.
+$(TOOLS)/go/etcdctl $(TOOLS)/go/etcdutl: tests/cluster/go.mod tests/cluster/go.sum
+	@command -v go >/dev/null || { echo "go is missing: install Go 1.24 or later (https://go.dev/dl)" >&2; exit 1; }
+	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../$@ go.etcd.io/etcd/$(@F)/v3
+
+# Its own release profile takes minutes to make a check of seconds faster.
 target/deny/bin/cargo-deny:
-	cargo install -q cargo-deny --locked --version $(DENY) --root target/deny
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+	  cargo install -q cargo-deny --locked --version $(DENY) --root target/deny
 
 # Debian's packages. A target is only made when its commands are there, whoever installed them.
 target/.apt-build: WANT = protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev cc:gcc cmake:cmake openssl:openssl

@@ -217,7 +217,7 @@ impl Bed {
             "rollout",
             "status",
             "deployment/etcd-backup-operator",
-            "--timeout=60s",
+            "--timeout=110s",
         ])
         .map(drop)
     }

@@ -9,9 +9,9 @@ use crate::bed::{Bed, NAMESPACE, until};
 use crate::manifests;
 
 /// How long the operator may take to see something and say so.
-const NOTICED: Duration = Duration::from_secs(60);
+const NOTICED: Duration = Duration::from_secs(120);
 /// How long a run on a small database may take, retries not counted.
-const RUN: Duration = Duration::from_secs(120);
+const RUN: Duration = Duration::from_secs(240);
 
 /// A run of a CronJob that has ended well and has been recorded.
 #[derive(Debug, Clone)]

@@ -71,9 +71,9 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// How long a backup of a small cluster may take from apply to Completed, retries not counted.
-const SOON: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_secs(180);
 /// Enough for two retries of a Job (10 s and 20 s of back-off) as well.
-const RETRIED: Duration = Duration::from_secs(240);
+const RETRIED: Duration = Duration::from_secs(300);
 
 /// Holds a volume's lock from outside the cluster, so that an agent waits at a known place.
 struct HeldLock(File);
