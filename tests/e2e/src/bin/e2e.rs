@@ -30,7 +30,7 @@ fn run(nodes: usize, scenarios: &[&Scenario]) -> Result<usize> {
     let began = Instant::now();
     let bed = Bed::up("e2e", nodes)?;
     println!("cluster of {nodes} node(s) with the operator ready in {:.1} s", began.elapsed().as_secs_f64());
-    let mut failed = 0;
+    let mut failed = Vec::new();
     for scenario in scenarios {
         println!("-- {}", scenario.name);
         let began = Instant::now();
@@ -39,16 +39,20 @@ fn run(nodes: usize, scenarios: &[&Scenario]) -> Result<usize> {
         match result {
             Ok(()) => println!("ok {} ({seconds:.1} s)", scenario.name),
             Err(error) => {
-                failed += 1;
                 println!("FAILED {} ({seconds:.1} s): {error:#}\n{}", scenario.name, bed.diagnosis());
+                failed.push((scenario.name, error));
             }
         }
     }
-    println!("{} of {} scenarios passed", scenarios.len() - failed, scenarios.len());
+    println!("{} of {} scenarios passed", scenarios.len() - failed.len(), scenarios.len());
+    // Once more at the end, where whoever reads only that finds it.
+    for (name, error) in &failed {
+        println!("FAILED {name}: {}", error.root_cause());
+    }
     let dir = bed.cluster.dir().to_owned();
     drop(bed);
     Cluster::down(&dir)?;
-    Ok(failed)
+    Ok(failed.len())
 }
 
 fn finish(result: Result<usize>) -> ExitCode {
