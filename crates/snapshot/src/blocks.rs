@@ -1,10 +1,8 @@
 //! Reads at any offset of the content, in bounded memory: a few blocks are kept, the one unused for longest gives way.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
-use crate::SnapshotError;
+use crate::{SnapshotError, Source};
 
 /// Small, because the pages of a database that has been compacted lie scattered over the file.
 const BLOCK_BYTES: u64 = 16 * 1024;
@@ -33,7 +31,7 @@ struct Block {
 
 /// The content of a snapshot: the file without its trailer.
 pub(crate) struct Blocks<'f> {
-    file: &'f File,
+    source: &'f dyn Source,
     len: u64,
     blocks: Vec<Block>,
     newest: usize,
@@ -41,8 +39,8 @@ pub(crate) struct Blocks<'f> {
 }
 
 impl<'f> Blocks<'f> {
-    pub(crate) fn new(file: &'f File, len: u64) -> Self {
-        Self { file, len, blocks: Vec::with_capacity(BLOCKS), newest: 0, clock: 0 }
+    pub(crate) fn new(source: &'f dyn Source, len: u64) -> Self {
+        Self { source, len, blocks: Vec::with_capacity(BLOCKS), newest: 0, clock: 0 }
     }
 
     /// Bytes of the content.
@@ -82,7 +80,7 @@ impl<'f> Blocks<'f> {
         // A block that could not be read must never be taken for one that was.
         block.start = u64::MAX;
         block.bytes.resize(self.len.saturating_sub(start).min(BLOCK_BYTES) as usize, 0);
-        self.file
+        self.source
             .read_exact_at(&mut block.bytes, start)
             .map_err(|source| SnapshotError::Read { offset: start, source })?;
         block.start = start;
@@ -105,17 +103,41 @@ impl<'f> Blocks<'f> {
         self.for_each_chunk(span, |chunk| into.extend_from_slice(chunk))
     }
 
+    /// Whether the bytes of two spans are the same.
+    pub(crate) fn equal(&mut self, one: Span, other: Span) -> Result<bool, SnapshotError> {
+        let (mut one_piece, mut other_piece) = ([0; 256], [0; 256]);
+        let mut at = 0;
+        while one.len() == other.len() && at < one.len() {
+            let bytes = (one.len() - at).min(256);
+            let piece = |span: Span| Span { start: span.start + at, end: span.start + at + bytes };
+            let (mine, theirs) = (&mut one_piece[..bytes as usize], &mut other_piece[..bytes as usize]);
+            self.fill(piece(one), mine)?;
+            self.fill(piece(other), theirs)?;
+            if mine != theirs {
+                return Ok(false);
+            }
+            at += bytes;
+        }
+        Ok(one.len() == other.len())
+    }
+
+    /// Copies the bytes of `span` into `into`, which is as long.
+    fn fill(&mut self, span: Span, into: &mut [u8]) -> Result<(), SnapshotError> {
+        let mut at = 0;
+        self.for_each_chunk(span, |chunk| {
+            into[at..at + chunk.len()].copy_from_slice(chunk);
+            at += chunk.len();
+        })
+    }
+
     /// The `N` bytes from `offset`.
     pub(crate) fn array<const N: usize>(&mut self, offset: u64) -> Result<[u8; N], SnapshotError> {
         let span = Span { start: offset, end: offset.saturating_add(N as u64) };
         if let Some(whole) = self.chunk(span)?.first_chunk::<N>() {
             return Ok(*whole);
         }
-        let (mut array, mut at) = ([0; N], 0);
-        self.for_each_chunk(span, |chunk| {
-            array[at..at + chunk.len()].copy_from_slice(chunk);
-            at += chunk.len();
-        })?;
+        let mut array = [0; N];
+        self.fill(span, &mut array)?;
         Ok(array)
     }
 }
@@ -139,21 +161,18 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
-    fn numbered(len: u64) -> File {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&(0..len).map(|at| (at % 251) as u8).collect::<Vec<_>>()).unwrap();
-        file
+    fn numbered(len: u64) -> Vec<u8> {
+        (0..len).map(|at| (at % 251) as u8).collect()
     }
 
     #[test]
     fn reads_across_blocks_and_after_eviction() {
         let len = BLOCK_BYTES * (BLOCKS as u64 + 3) + 7;
-        let file = numbered(len);
-        let mut blocks = Blocks::new(&file, len);
+        let bytes = numbered(len);
+        let source = bytes.as_slice();
+        let mut blocks = Blocks::new(&source, len);
         for start in (0..len - 16).step_by(1021).chain((0..len - 16).rev().step_by(4099)) {
             let expected: Vec<u8> = (start..start + 16).map(|at| (at % 251) as u8).collect();
             assert_eq!(blocks.array::<16>(start).unwrap().as_slice(), expected);
@@ -165,8 +184,9 @@ mod tests {
 
     #[test]
     fn a_file_that_has_shrunk_is_an_error_every_time() {
-        let file = numbered(100);
-        let mut blocks = Blocks::new(&file, 2 * BLOCK_BYTES);
+        let bytes = numbered(100);
+        let source = bytes.as_slice();
+        let mut blocks = Blocks::new(&source, 2 * BLOCK_BYTES);
         for _ in 0..2 {
             let error = blocks.array::<16>(BLOCK_BYTES + 5).unwrap_err();
             assert_eq!(error.reason(), "ReadFailed");
@@ -175,8 +195,9 @@ mod tests {
 
     #[test]
     fn nothing_beyond_the_content_is_read() {
-        let file = numbered(64);
-        let mut blocks = Blocks::new(&file, 32);
+        let bytes = numbered(64);
+        let source = bytes.as_slice();
+        let mut blocks = Blocks::new(&source, 32);
         assert!(blocks.array::<16>(16).is_ok());
         assert_eq!(blocks.array::<16>(24).unwrap_err().reason(), "ReadFailed");
     }

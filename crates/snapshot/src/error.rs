@@ -145,6 +145,10 @@ pub enum SnapshotError {
         /// What is wrong with it.
         problem: String,
     },
+
+    /// Whoever watched the verification ended it.
+    #[error("the verification was stopped before it had an answer; nothing is concluded: verify again")]
+    Stopped,
 }
 
 impl SnapshotError {
@@ -166,6 +170,7 @@ impl SnapshotError {
             Self::KeyOrder { .. } => "KeyOrder",
             Self::BucketMissing { .. } => "BucketMissing",
             Self::EntryInvalid { .. } => "EntryInvalid",
+            Self::Stopped => "Stopped",
         }
     }
 }

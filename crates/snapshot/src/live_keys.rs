@@ -1,19 +1,28 @@
 //! The number of keys that exist at the newest revision, in bounded memory.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
-/// Keys remembered at a time: the capacity of a table of 2^20 places, 9 bytes each.
-const MAX_KEYS: usize = (1 << 20) / 8 * 7;
+use crate::SnapshotError;
+use crate::blocks::{Blocks, Span};
+use crate::key_value::Event;
+use crate::meta::Meta;
+
+/// Places in a table of hashes alone, 9 bytes each, and in one of hashes with keys' spans, 25 bytes each; 7 of 8 are
+/// used.
+const PLACES: usize = 1 << 20;
+const PLACES_WITH_SPANS: usize = 1 << 18;
+
+/// The least that an event takes in the database: its element in a page's table and its revision.
+const EVENT_BYTES: u64 = 16 + 17;
 
 /// Counts the keys whose newest event is a put, from all events in the order of their revisions.
 ///
-/// Keys are told apart by a hash of 64 bits: among ten million keys, two are taken for one with a probability of
-/// 1 in 370,000. If the keys are too many to remember at once, only a part of them is counted in one pass over the
-/// events, the others in further passes.
-pub(crate) struct LiveKeys {
+/// Keys are told apart by a hash of 64 bits; `T` is what else is kept of each. If the keys are too many to remember at
+/// once, only a part of them is counted in one pass over the events, the others in further passes.
+pub(crate) struct LiveKeys<T> {
     /// Never grows: the table is made once.
-    live: HashSet<u64, BuildHasherDefault<AlreadyHashed>>,
+    live: HashMap<u64, T, BuildHasherDefault<AlreadyHashed>>,
     /// Capacity of the table.
     limit: usize,
     part: Part,
@@ -45,20 +54,33 @@ impl Part {
     }
 }
 
-impl Default for LiveKeys {
-    fn default() -> Self {
-        Self::with_limit(MAX_KEYS)
+impl LiveKeys<()> {
+    /// For hashes alone.
+    pub(crate) fn of(meta: &Meta) -> Self {
+        Self::with_places(PLACES, meta)
     }
 }
 
-impl LiveKeys {
+impl LiveKeys<Span> {
+    /// For hashes with where the keys lie.
+    fn with_spans_of(meta: &Meta) -> Self {
+        Self::with_places(PLACES_WITH_SPANS, meta)
+    }
+}
+
+impl<T> LiveKeys<T> {
+    fn with_places(places: usize, meta: &Meta) -> Self {
+        let most_events = meta.pages * meta.page_size / EVENT_BYTES;
+        Self::with_limit((places / 8 * 7).min(usize::try_from(most_events).unwrap_or(usize::MAX)))
+    }
+
     fn with_limit(limit: usize) -> Self {
-        let live = HashSet::with_capacity_and_hasher(limit, BuildHasherDefault::default());
+        let live = HashMap::with_capacity_and_hasher(limit, BuildHasherDefault::default());
         Self { limit: live.capacity(), live, part: Part::default(), rest: Vec::new(), counted: 0 }
     }
 
     /// The next event: of the key with this hash, a put or a deletion.
-    pub(crate) fn record(&mut self, hash: u64, put: bool) {
+    pub(crate) fn record(&mut self, hash: u64, kept: T, put: bool) {
         if !self.part.contains(hash) {
             return;
         }
@@ -72,15 +94,20 @@ impl LiveKeys {
             self.leave_half_to_another_pass();
         }
         if self.part.contains(hash) {
-            self.live.insert(hash);
+            self.live.insert(hash, kept);
         }
+    }
+
+    /// What is kept of the live key with this hash.
+    fn get(&self, hash: u64) -> Option<&T> {
+        self.live.get(&hash)
     }
 
     fn leave_half_to_another_pass(&mut self) {
         let (now, later) = self.part.halves();
         self.part = now;
         self.rest.push(later);
-        self.live.retain(|&hash| now.contains(hash));
+        self.live.retain(|&hash, _| now.contains(hash));
     }
 
     /// Ends a pass over all events; true if another one is needed.
@@ -101,6 +128,41 @@ impl LiveKeys {
         self.counted
     }
 }
+
+/// Counts the live keys exactly, in bounded memory: keys that have the same hash are compared. `hashes` makes another
+/// hash function with each call, and `each` hands over all events.
+pub(crate) fn count_exactly<S: BuildHasher>(
+    blocks: &mut Blocks<'_>,
+    meta: &Meta,
+    mut hashes: impl FnMut() -> S,
+    mut each: impl FnMut(&mut Blocks<'_>, &mut OnEvent<'_>) -> Result<(), SnapshotError>,
+) -> Result<u64, SnapshotError> {
+    loop {
+        let hashes = hashes();
+        let mut keys = LiveKeys::with_spans_of(meta);
+        let mut collision = false;
+        loop {
+            each(blocks, &mut |blocks, event| {
+                let hash = event.key_hash(blocks, &hashes)?;
+                if let Some(&same) = keys.get(hash) {
+                    collision |= !blocks.equal(same, event.key)?;
+                }
+                keys.record(hash, event.key, !event.tombstone);
+                Ok(())
+            })?;
+            if collision || !keys.another_pass() {
+                break;
+            }
+        }
+        // Two keys share a hash, which nearly never happens: all is counted again with other hashes.
+        if !collision {
+            return Ok(keys.total());
+        }
+    }
+}
+
+/// What is done with an event.
+pub(crate) type OnEvent<'a> = dyn FnMut(&mut Blocks<'_>, &Event) -> Result<(), SnapshotError> + 'a;
 
 /// The hashes are their own hashes.
 #[derive(Default)]
@@ -124,9 +186,10 @@ impl Hasher for AlreadyHashed {
 
 #[cfg(test)]
 mod tests {
-    use std::hash::DefaultHasher;
+    use std::hash::{DefaultHasher, RandomState};
 
     use super::*;
+    use crate::revision::Revision;
 
     fn hash(key: u32) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -134,12 +197,15 @@ mod tests {
         hasher.finish()
     }
 
+    /// As many keys as the table of a database without end takes.
+    const MAX_KEYS: usize = PLACES / 8 * 7;
+
     fn count(events: &[(u32, bool)], limit: usize) -> (u64, u32) {
         let (mut keys, mut passes) = (LiveKeys::with_limit(limit), 0);
         loop {
             passes += 1;
             for &(key, put) in events {
-                keys.record(hash(key), put);
+                keys.record(hash(key), (), put);
             }
             if !keys.another_pass() {
                 return (keys.total(), passes);
@@ -167,13 +233,61 @@ mod tests {
         }
     }
 
+    /// Counts the keys `one` and `two`, of which `two` is written again, with these hash functions.
+    fn count_one_and_two<S: BuildHasher>(hashes: impl FnMut() -> S) -> (u64, u32) {
+        let (bytes, mut passes) = (b"onetwotwo".as_slice(), 0);
+        let meta = Meta::assumed(4096, 3);
+        let events = [(0, 3), (3, 6), (6, 9)].map(|(start, end)| Event {
+            revision: Revision { main: 1, sub: 0 },
+            tombstone: false,
+            key: Span { start, end },
+            value: Span { start: 0, end: 0 },
+        });
+        let mut blocks = Blocks::new(&bytes, bytes.len() as u64);
+        let count = count_exactly(&mut blocks, &meta, hashes, |blocks, on_event| {
+            passes += 1;
+            events.iter().try_for_each(|event| on_event(blocks, event))
+        });
+        (count.unwrap(), passes)
+    }
+
+    #[test]
+    fn keys_that_share_a_hash_are_told_apart() {
+        assert_eq!(count_one_and_two(RandomState::new), (2, 1));
+        // What the hasher makes of both is its state, which nothing changes.
+        #[derive(Default)]
+        struct Same;
+        impl Hasher for Same {
+            fn finish(&self) -> u64 {
+                7
+            }
+            fn write(&mut self, _: &[u8]) {}
+        }
+        enum Choice {
+            Same,
+            Random(RandomState),
+        }
+        impl BuildHasher for Choice {
+            type Hasher = Box<dyn Hasher>;
+            fn build_hasher(&self) -> Box<dyn Hasher> {
+                match self {
+                    Self::Same => Box::new(Same),
+                    Self::Random(random) => Box::new(random.build_hasher()),
+                }
+            }
+        }
+        let mut first = true;
+        let hashes = || if std::mem::take(&mut first) { Choice::Same } else { Choice::Random(RandomState::new()) };
+        assert_eq!(count_one_and_two(hashes), (2, 2));
+    }
+
     #[test]
     fn the_table_never_grows() {
         let mut keys = LiveKeys::with_limit(1000);
         for key in 0..100_000 {
-            keys.record(hash(key), true);
+            keys.record(hash(key), (), true);
             if key % 7 != 0 {
-                keys.record(hash(key / 2), false);
+                keys.record(hash(key / 2), (), false);
             }
             assert!(keys.live.capacity() <= keys.limit);
         }

@@ -55,6 +55,11 @@ impl Meta {
         Ok(first)
     }
 
+    /// What a database of so many pages may say, for reading pages of it without its meta pages.
+    pub(crate) fn assumed(page_size: u64, pages: u64) -> Self {
+        Self { page_size, root: 2, freelist: None, pages, txid: 0 }
+    }
+
     fn read_page(blocks: &mut Blocks<'_>, page: u64, offset: u64) -> Result<Self, SnapshotError> {
         let bytes: [u8; PAGE_AND_META_BYTES] = blocks.array(offset)?;
         let (header, meta) = bytes.split_at(HEADER_BYTES as usize);

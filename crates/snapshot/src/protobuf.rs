@@ -1,4 +1,4 @@
-//! Protocol Buffers' wire format, as far as etcd's flat messages use it.
+//! Protocol Buffers' wire format, as far as etcd's messages use it.
 
 use crate::SnapshotError;
 use crate::blocks::{Blocks, Span};
@@ -12,6 +12,17 @@ pub(crate) enum Field {
     Bytes(u64, Span),
     /// A number of fixed width, which etcd's messages do not have.
     Fixed(u64),
+}
+
+/// Greatest number of a field, by Protocol Buffers' encoding specification.
+const MAX_FIELD_NUMBER: u64 = (1 << 29) - 1;
+
+/// What a field that is known has to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shape {
+    Varint,
+    Bytes,
+    Message(&'static [(u64, Shape)]),
 }
 
 /// The fields of the message that lies at a span of the file, which belongs to `entry`.
@@ -33,7 +44,7 @@ impl<'a, 'f> Fields<'a, 'f> {
         }
         let tag = self.varint()?;
         let number = tag >> 3;
-        if number == 0 {
+        if !(1..=MAX_FIELD_NUMBER).contains(&number) {
             return Err(self.malformed());
         }
         Ok(Some(match tag & 7 {
@@ -46,6 +57,27 @@ impl<'a, 'f> Fields<'a, 'f> {
             5 => self.fixed(number, 4)?,
             _ => return Err(self.malformed()),
         }))
+    }
+
+    /// Whether the rest of the message decodes and the fields that are known have their shapes.
+    pub(crate) fn have(&mut self, shapes: &[(u64, Shape)]) -> Result<bool, SnapshotError> {
+        while let Some(field) = self.next()? {
+            let (Field::Varint(number, _) | Field::Bytes(number, _) | Field::Fixed(number)) = field;
+            let known = shapes.iter().find(|(known, _)| *known == number);
+            let fits = match (known, field) {
+                (None, _)
+                | (Some((_, Shape::Varint)), Field::Varint(..))
+                | (Some((_, Shape::Bytes)), Field::Bytes(..)) => true,
+                (Some((_, Shape::Message(shapes))), Field::Bytes(_, message)) => {
+                    Fields::new(self.blocks, message, self.entry).have(shapes)?
+                }
+                _ => false,
+            };
+            if !fits {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn fixed(&mut self, number: u64, bytes: u64) -> Result<Field, SnapshotError> {
@@ -85,17 +117,13 @@ impl<'a, 'f> Fields<'a, 'f> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     fn fields(message: &[u8]) -> Result<Vec<Field>, SnapshotError> {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(message).unwrap();
         let len = message.len() as u64;
         let span = Span { start: 0, end: len };
         let entry = Entry { bucket: b"key", key: b"k", key_span: span, value: span, page: 2, index: 0 };
-        let mut blocks = Blocks::new(&file, len);
+        let mut blocks = Blocks::new(&message, len);
         let mut fields = Fields::new(&mut blocks, span, entry);
         let mut found = Vec::new();
         while let Some(field) = fields.next()? {

@@ -38,6 +38,8 @@ impl Entry<'_> {
 
 /// What is met on the way, in the order of the keys.
 pub(crate) enum Visit<'a> {
+    /// A page of so many bytes, with those that it overflows into.
+    Page(u64),
     /// A bucket, before its entries.
     Bucket(&'a [u8]),
     Entry(Entry<'a>),
@@ -117,6 +119,7 @@ where
         }
         let page = Page::read(self.blocks, self.meta, id)?;
         self.claim(&page)?;
+        (self.visit)(self.blocks, Visit::Page(page.pages * self.meta.page_size))?;
         match page.kind {
             Kind::Branch => self.branch(&page, bounds, depth, bucket),
             Kind::Leaf => self.leaf(&page, bounds, bucket),

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes the snapshots in this folder, and golden.json, from real etcd servers. README.md says what is in them.
 #
-#   make.sh ETCD_3_4 ETCD_3_5 ETCD_3_6 ETCDCTL ETCDUTL_3_5 ETCDUTL_3_6     (paths of the six programs; a path may hold arguments)
+#   make.sh ETCD_3_4 ETCD_3_5 ETCD_3_6 ETCD_3_7 ETCDCTL ETCDUTL_3_5 ETCDUTL_3_6     (paths of the seven programs; a server's may hold arguments)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-read -ra etcd34 <<<"$1"; read -ra etcd35 <<<"$2"; read -ra etcd36 <<<"$3"
-etcdctl=$4 etcdutl35=$5 etcdutl36=$6
+read -ra etcd34 <<<"$1"; read -ra etcd35 <<<"$2"; read -ra etcd36 <<<"$3"; read -ra etcd37 <<<"$4"
+etcdctl=$5 etcdutl35=$6 etcdutl36=$7
 work=$(mktemp -d)
 client_port=${CLIENT_PORT:-34791} peer_port=${PEER_PORT:-34801}
 client=http://127.0.0.1:$client_port peer=http://127.0.0.1:$peer_port
@@ -80,6 +80,13 @@ ctl member add learner --learner --peer-urls http://127.0.0.1:1 >/dev/null
 save etcd-3.6
 stop
 
+start "$work/3.7" "${etcd37[@]}"
+fill; compact; sleep 1
+ctl role add reader >/dev/null; ctl role grant-permission reader read /registry/ --prefix >/dev/null
+ctl user add root:secret >/dev/null; ctl user grant-role root root >/dev/null
+save etcd-3.7
+stop
+
 # A restore that raises the revision leaves an entry without a value, and everything before it marked for compaction.
 "$etcdutl36" snapshot restore "$work/etcd-3.6.db" --data-dir "$work/bumped" --bump-revision 1000000 --mark-compacted \
   --name m1 --initial-cluster m1=$peer --initial-advertise-peer-urls $peer >/dev/null 2>&1
@@ -87,8 +94,15 @@ start "$work/bumped" "${etcd36[@]}"
 ctl put /registry/pods/default/after-restore x >/dev/null; sleep 1; save etcd-3.6-bumped
 stop
 
-# Members on systems other than Linux keep the list of free pages in the file.
-(cd "$here/freelist" && GOFLAGS=-mod=mod go run . "$work/etcd-3.6.db" "$work/freelist.db")
+# Members on other machines have other pages; on systems other than Linux they keep the list of free pages in the file.
+rewrite() { (cd "$here/rewrite" && go run . "$@"); }
+rewrite -freelist -free-bytes 200000 "$work/etcd-3.6.db" "$work/freelist.db"
+rewrite -page-size 8192 "$work/etcd-3.6.db" "$work/pages-8k.db"
+rewrite -page-size 16384 -freelist -free-bytes 200000 "$work/etcd-3.6.db" "$work/pages-16k.db"
+rewrite -page-size 32768 "$work/etcd-3.6.db" "$work/pages-32k.db"
+rewrite -page-size 65536 -freelist -free-bytes 2000000 "$work/etcd-3.6.db" "$work/pages-64k.db"
+# More free pages than a page's header can count, in a list over many pages. Small pages keep the file small.
+rewrite -page-size 1024 -freelist -free-bytes 70000000 "$work/etcd-3.6-empty.db" "$work/freelist-long.db"
 
 cd "$work"
 for db in *.db; do

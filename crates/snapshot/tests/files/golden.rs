@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
-use etcd_backup_snapshot::AlarmKind;
+use etcd_backup_snapshot::{AlarmKind, Options, verify_with};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -30,7 +31,7 @@ struct Golden {
 fn says_what_etcdutl_says() {
     let golden = std::fs::read_to_string(data("golden.json")).unwrap();
     let golden: BTreeMap<String, Golden> = serde_json::from_str(&golden).unwrap();
-    assert!(golden.len() >= 6);
+    assert!(golden.len() >= 12);
     for (name, golden) in golden {
         let found = Snapshot::load(&name).verify().unwrap();
         let etcdutl = golden.etcdutl_3_6;
@@ -55,6 +56,68 @@ fn hashes_are_of_the_file_and_of_its_content() {
     assert_eq!(found.file_bytes, snapshot.bytes.len() as u64);
 }
 
+/// Pages that are in the list of free pages, as its page says.
+fn free_pages(snapshot: &Snapshot) -> u64 {
+    let page = snapshot.u64(16 + 32) as usize * snapshot.u32(16 + 8) as usize;
+    match snapshot.u16(page + 10) {
+        u16::MAX => snapshot.u64(page + 16),
+        count => u64::from(count),
+    }
+}
+
+#[test]
+fn pages_of_every_size_with_and_without_a_list_of_free_pages() {
+    let original = Snapshot::load("etcd-3.6").verify().unwrap();
+    for (name, page_bytes, listed) in [
+        ("freelist", 4096, true),
+        ("pages-8k", 8192, false),
+        ("pages-16k", 16384, true),
+        ("pages-32k", 32768, false),
+        ("pages-64k", 65536, true),
+    ] {
+        let snapshot = Snapshot::load(name);
+        let found = snapshot.verify().unwrap();
+        assert_eq!((found.page_bytes, found.hash), (page_bytes, original.hash), "{name}");
+        assert_eq!((found.total_keys, &found.members), (original.total_keys, &original.members), "{name}");
+        assert_eq!(snapshot.u64(16 + 32) != u64::MAX, listed, "{name}");
+        if listed {
+            assert!(free_pages(&snapshot) > 1, "{name}");
+            assert_eq!(found.in_use_bytes, found.content_bytes - free_pages(&snapshot) * page_bytes, "{name}");
+        }
+    }
+}
+
+#[test]
+fn more_free_pages_than_a_page_header_can_count() {
+    let snapshot = Snapshot::load("freelist-long");
+    let found = snapshot.verify().unwrap();
+    assert!(free_pages(&snapshot) > 0xFFFF);
+    assert_eq!(found.in_use_bytes, found.content_bytes - free_pages(&snapshot) * found.page_bytes);
+    assert_eq!(found.hash, Snapshot::load("etcd-3.6-empty").verify().unwrap().hash);
+}
+
+#[test]
+fn live_keys_are_the_same_when_they_are_counted_exactly() {
+    for name in ["etcd-3.4", "etcd-3.5", "etcd-3.6", "etcd-3.7", "etcd-3.6-empty", "etcd-3.6-bumped"] {
+        let snapshot = Snapshot::load(name);
+        let found = snapshot.verify().unwrap();
+        let options = Options { exact_keys: true };
+        let exact = verify_with(snapshot.bytes.as_slice(), &options, |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(exact, found, "{name}");
+    }
+}
+
+#[test]
+fn values_encrypted_at_rest_are_told_by_provider_and_key() {
+    let found = Snapshot::load("etcd-3.7").verify().unwrap();
+    let lines = found
+        .encryption
+        .iter()
+        .map(|found| (found.provider.as_str(), found.version.as_str(), found.key_name.as_str(), found.values));
+    assert_eq!(lines.collect::<Vec<_>>(), [("aescbc", "v1", "key1", 1), ("kms", "v2", "provider", 1)]);
+    assert_eq!(found.encrypted_values, 2);
+}
+
 #[test]
 fn a_new_cluster_is_at_revision_1_without_an_entry() {
     let found = Snapshot::load("etcd-3.6-empty").verify().unwrap();
@@ -74,9 +137,12 @@ fn a_compaction_can_be_newer_than_every_entry() {
 #[test]
 fn describes_the_cluster() {
     let found = Snapshot::load("etcd-3.6").verify().unwrap();
-    let members: Vec<_> = found.members.iter().map(|member| (member.name.as_str(), member.is_learner)).collect();
-    assert_eq!(members, [("m1", false), ("", true)]);
-    assert_eq!(found.members[1].peer_urls, ["http://127.0.0.1:1"]);
+    let mut members = found.members.clone();
+    members.sort_by_key(|member| member.is_learner);
+    let [voter, learner] = &members[..] else { panic!("{members:?}") };
+    assert_eq!((voter.name.as_str(), voter.is_learner), ("m1", false));
+    assert_eq!((learner.name.as_str(), learner.is_learner), ("", true));
+    assert_eq!(learner.peer_urls, ["http://127.0.0.1:1"]);
     assert_eq!((found.leases, found.encrypted_values), (3, 2));
     assert_eq!((found.auth_enabled, found.alarms.len()), (false, 0));
     assert_eq!(found.raft_term, Some(2));
@@ -86,6 +152,10 @@ fn describes_the_cluster() {
     let found = Snapshot::load("etcd-3.5").verify().unwrap();
     assert!(found.auth_enabled);
     assert_eq!((found.alarms[0].kind, found.alarms[0].member_id), (AlarmKind::NoSpace, found.members[0].id));
+
+    let found = Snapshot::load("etcd-3.7").verify().unwrap();
+    assert_eq!((found.storage_version.as_deref(), found.cluster_version.as_deref()), (Some("3.7.0"), Some("3.7.0")));
+    assert!(!found.auth_enabled);
 
     assert_eq!(Snapshot::load("etcd-3.4").verify().unwrap().raft_term, None);
 }
@@ -104,10 +174,12 @@ fn names_in_json_are_stable() {
     let expected = [
         "alarms",
         "authEnabled",
+        "clusterVersion",
         "consistentIndex",
         "contentBytes",
         "contentSha256",
         "encryptedValues",
+        "encryption",
         "fileBytes",
         "finishedCompactRevision",
         "hash",
@@ -121,6 +193,7 @@ fn names_in_json_are_stable() {
         "sha256",
         "storageVersion",
         "totalEntries",
+        "totalKeyRevisions",
         "totalKeys",
     ];
     assert_eq!(names, expected);

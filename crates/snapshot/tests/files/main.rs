@@ -5,6 +5,8 @@
 
 mod arbitrary;
 mod damaged;
+mod entries;
 mod golden;
 mod resealed;
 mod surgery;
+mod watched;

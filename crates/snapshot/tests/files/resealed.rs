@@ -6,7 +6,7 @@ use crate::surgery::{Element, PAGE, Snapshot};
 /// Damages a snapshot, makes its checksum right, and expects it to be refused for `reason` with a message that contains
 /// `saying`.
 #[track_caller]
-fn refused_in(name: &str, reason: &str, saying: &str, damage: impl Fn(&mut Snapshot)) {
+pub(crate) fn refused_in(name: &str, reason: &str, saying: &str, damage: impl Fn(&mut Snapshot)) {
     let mut snapshot = Snapshot::load(name);
     damage(&mut snapshot);
     snapshot.reseal();
@@ -297,91 +297,4 @@ fn a_long_freelist_has_its_count_in_the_first_element() {
     snapshot.put_u16(page + 10, u16::MAX);
     snapshot.reseal();
     assert_eq!(snapshot.verify().unwrap().in_use_bytes, Snapshot::load("freelist").verify().unwrap().in_use_bytes);
-}
-
-#[test]
-fn revisions() {
-    let refused = |saying, damage: fn(&mut Snapshot, Element)| {
-        refused_in("etcd-3.6", "EntryInvalid", saying, |snapshot| {
-            let last = *snapshot.key_entries().last().unwrap();
-            damage(snapshot, last);
-        });
-    };
-    refused("is not a revision", |snapshot, last| snapshot.bytes[last.key + 8] = b'-');
-    refused("is not a revision", |snapshot, last| {
-        snapshot.put_u32(last.at + 8, 16);
-        snapshot.put_u32(last.at + 12, last.value_len as u32 + 1);
-    });
-    refused("unknown mark", |snapshot, last| {
-        snapshot.put_u32(last.at + 8, 18);
-        snapshot.put_u32(last.at + 12, last.value_len as u32 - 1);
-    });
-    refused("negative revision", |snapshot, last| snapshot.bytes[last.key] = 0x80);
-    refused("was written at revision", |snapshot, last| snapshot.bytes[last.key + 7] += 1);
-    refused("repeats revision", |snapshot, _| {
-        let entries = snapshot.key_entries();
-        let deleted = entries.iter().position(|entry| entry.key_len == 18).unwrap();
-        let before = entries[deleted - 1];
-        assert_eq!(before.key_len, 17);
-        snapshot.bytes.copy_within(before.key..before.key + 17, entries[deleted].key);
-    });
-}
-
-#[test]
-fn entries() {
-    let last = |snapshot: &Snapshot| *snapshot.key_entries().last().unwrap();
-    refused_in("etcd-3.6", "EntryInvalid", "not a protobuf message", |snapshot| {
-        let value = last(snapshot).value;
-        snapshot.bytes[value + 1] = 200;
-    });
-    refused_in("etcd-3.6", "EntryInvalid", "not a protobuf message", |snapshot| {
-        let last = last(snapshot);
-        snapshot.put_u32(last.at + 12, last.value_len as u32 - 1);
-    });
-    refused_in("etcd-3.6", "EntryInvalid", "is not a key with its value", |snapshot| {
-        // The same bytes as field 2, which is a number.
-        let value = last(snapshot).value;
-        snapshot.bytes[value] = 0x12;
-    });
-    refused_in("etcd-3.6", "EntryInvalid", "has no key", |snapshot| {
-        // The same bytes as a field that nobody knows.
-        let value = last(snapshot).value;
-        snapshot.bytes[value] = 0x7a;
-    });
-    for (key, problem) in [
-        ("consistent_index", "`consistent_index` is not a number"),
-        ("term", "`term` is not a number"),
-        ("scheduledCompactRev", "`scheduledCompactRev` is not a revision"),
-        ("finishedCompactRev", "`finishedCompactRev` is not a revision"),
-    ] {
-        refused_in("etcd-3.6", "EntryInvalid", problem, |snapshot| {
-            let entry = snapshot.entry("meta", key);
-            snapshot.put_u32(entry.at + 12, entry.value_len as u32 - 1);
-        });
-    }
-    refused_in("etcd-3.6", "EntryInvalid", "`storageVersion` is not text", |snapshot| {
-        let value = snapshot.entry("meta", "storageVersion").value;
-        snapshot.bytes[value] = 0xff;
-    });
-    let first = |snapshot: &Snapshot, bucket| snapshot.elements(snapshot.bucket_page(bucket))[0];
-    refused_in("etcd-3.6", "EntryInvalid", "is not a member", |snapshot| {
-        let value = first(snapshot, "members").value;
-        snapshot.bytes[value] = b'[';
-    });
-    refused_in("etcd-3.6", "EntryInvalid", "not a lease's id", |snapshot| {
-        let lease = first(snapshot, "lease");
-        snapshot.put_u32(lease.at + 8, 7);
-        snapshot.put_u32(lease.at + 12, lease.value_len as u32 + 1);
-    });
-    refused_in("etcd-3.6", "EntryInvalid", "is not a lease", |snapshot| {
-        // Its id as a number of fixed width, and then a field that nobody knows.
-        let value = first(snapshot, "lease").value;
-        snapshot.bytes[value] = 0x09;
-        snapshot.bytes[value + 9] = 0x78;
-    });
-    refused_in("etcd-3.5", "EntryInvalid", "is not an alarm", |snapshot| {
-        let alarm = first(snapshot, "alarm");
-        snapshot.bytes[alarm.key] = 0x09;
-        snapshot.bytes[alarm.key + 9] = 0x78;
-    });
 }

@@ -1,4 +1,4 @@
-module freelist
+module rewrite
 
 go 1.23
 
