@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::policy::hex;
-use crate::{Owner, ReportedSet, RunId, SchemaVersion, SetName};
+use crate::{Owner, ReportedSet, RunId, SchemaVersion, SetName, Warning};
 
 /// The catalogue schema that this version writes.
 pub const CATALOGUE_SCHEMA: SchemaVersion = SchemaVersion { major: 1, minor: 0 };
@@ -72,6 +72,9 @@ pub struct Origin {
     pub node: String,
     /// The set as a report tells of it.
     pub set: ReportedSet,
+    /// What its reader should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// One line of an inventory's output. What is neither is not of the inventory.

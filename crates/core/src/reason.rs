@@ -42,7 +42,9 @@ pub enum Reason {
     NoHealthyMember,
     /// There is no quorum: nothing can prove that the data is not old.
     NoQuorum,
-    /// The stream made no progress.
+    /// The cluster is being changed, and it was asked that a backup waits until that is over.
+    NotSettled,
+    /// The stream made no progress, or too little.
     Stalled,
     /// The volume is too slow to take the stream without harm to etcd.
     SinkTooSlow,
@@ -101,6 +103,7 @@ impl Reason {
             Self::NoMember => "NoMember",
             Self::NoHealthyMember => "NoHealthyMember",
             Self::NoQuorum => "NoQuorum",
+            Self::NotSettled => "NotSettled",
             Self::Stalled => "Stalled",
             Self::SinkTooSlow => "SinkTooSlow",
             Self::DatabaseGrowth => "DatabaseGrowth",

@@ -10,6 +10,9 @@ use crate::{
 /// JSON document is none.
 pub const MAX_REPORT_BYTES: usize = 4096;
 
+/// Stands for warnings for which a report had no room.
+const MORE_WARNINGS: &str = "MoreWarnings";
+
 /// What one run says of itself: in the container's termination message, on the volume under
 /// `.etcd-backup/runs/`, and on standard output with `--output json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,20 +132,22 @@ pub struct PhaseTime {
 
 impl Report {
     /// The report as one line of JSON of at most [`MAX_REPORT_BYTES`]. What people read is cut
-    /// first (phases, then warnings, then the message); what the operator decides by is never cut.
+    /// first (phases, then the words of warnings, then the message, then whole warnings, which are
+    /// counted, then the message again); what the operator decides by is never cut.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut report = self.clone();
         loop {
             let json = serde_json::to_string(&report).unwrap_or_default();
-            if json.len() <= MAX_REPORT_BYTES || !report.cut() {
+            if json.len() <= MAX_REPORT_BYTES || !report.cut(self.warnings.len()) {
                 return json;
             }
         }
     }
 
-    /// Takes the least important thing away; `false` when nothing is left to take.
-    fn cut(&mut self) -> bool {
+    /// Takes the least important thing away; `false` when nothing is left to take. There were so many
+    /// warnings at first.
+    fn cut(&mut self, warnings: usize) -> bool {
         if !self.phases.is_empty() {
             self.phases.clear();
             return true;
@@ -159,7 +164,26 @@ impl Report {
             truncate(&mut self.message, 280);
             return true;
         }
-        self.warnings.pop().is_some()
+        self.warnings.pop_if(|last| last.reason == MORE_WARNINGS);
+        let left_out = self.warnings.pop().is_some();
+        if left_out {
+            let message = format!("{} more: see the set's backup.json, or the log", warnings - self.warnings.len());
+            self.warnings.push(Warning::new(MORE_WARNINGS, message));
+        }
+        left_out || self.halve_longest_message()
+    }
+
+    /// A control character takes six bytes in JSON, so that even few of them may be too much.
+    fn halve_longest_message(&mut self) -> bool {
+        let messages = [Some(&mut self.message), self.retention.as_mut().map(|retention| &mut retention.message)];
+        match messages.into_iter().flatten().max_by_key(|message| message.len()) {
+            Some(longest) if longest.len() > 40 => {
+                let half = longest.len() / 2;
+                truncate(longest, half);
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -206,6 +230,21 @@ mod tests {
             let back: Report = serde_json::from_str(&json).unwrap();
             assert_eq!((back.outcome, back.reason), (Outcome::Failed, Reason::Stalled));
         }
+    }
+
+    #[test]
+    fn of_many_warnings_the_words_go_first_and_what_is_left_out_is_counted() {
+        let told = |warnings| {
+            let back: Report = serde_json::from_str(&report("m".into(), warnings).to_json()).unwrap();
+            back.warnings
+        };
+        let ten = told(10);
+        assert_eq!(ten.len(), 10);
+        assert!(ten[0].message.starts_with("0: ü") && ten[0].message.ends_with('…'), "{ten:?}");
+        let hundred = told(100);
+        let more = hundred.last().unwrap();
+        assert_eq!(more.reason, MORE_WARNINGS);
+        assert_eq!(more.message, format!("{} more: see the set's backup.json, or the log", 101 - hundred.len()));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use std::{cmp::Reverse, fmt};
 
-use etcd_backup_core::{Reason, Warning};
+use etcd_backup_core::Warning;
 
-use crate::{Alarm, EtcdError, Member, MemberState, MemberStatus, Survey, error::most_telling};
+use crate::{Alarm, EtcdError, Member, MemberState, MemberStatus, Survey};
 
 /// Whether a backup needs the cluster to have a quorum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,13 +47,8 @@ pub struct Candidate {
 /// Why a member may not serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exclusion {
-    /// It does not answer.
-    Unreachable {
-        /// The failure in one word.
-        reason: Reason,
-        /// And in many.
-        why: String,
-    },
+    /// It does not answer, or not as this member.
+    Unreachable(EtcdError),
     /// It does not vote yet, and may lack data.
     Learner,
     /// Its data may be corrupt.
@@ -74,11 +69,20 @@ impl fmt::Display for Candidate {
 impl fmt::Display for Exclusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable { why, .. } => f.write_str(why),
+            Self::Unreachable(error) => error.fmt(f),
             Self::Learner => f.write_str("it is a learner"),
             Self::Corrupt => f.write_str("the alarm CORRUPT is raised for it"),
             Self::NoLeader => f.write_str("it has no leader"),
             Self::Errors(errors) => write!(f, "it reports {}", errors.join(", ")),
+        }
+    }
+}
+
+impl Exclusion {
+    fn failure(&self) -> Option<EtcdError> {
+        match self {
+            Self::Unreachable(error) => Some(error.clone()),
+            _ => None,
         }
     }
 }
@@ -116,9 +120,7 @@ fn consider(survey: &Survey, member: &Member, quorum: Quorum) -> Result<Candidat
     }
     let status = match &member.state {
         MemberState::Reachable(status) => status,
-        MemberState::Unreachable { reason, why } => {
-            return Err(Exclusion::Unreachable { reason: *reason, why: why.clone() });
-        }
+        MemberState::Unreachable(error) => return Err(Exclusion::Unreachable(error.clone())),
     };
     if member.alarms.contains(&Alarm::Corrupt) {
         return Err(Exclusion::Corrupt);
@@ -151,26 +153,23 @@ impl Candidates {
     /// Why there is nobody to ask, for a caller that found `ordered` empty.
     #[must_use]
     pub fn refusal(&self) -> EtcdError {
+        let failures: Vec<EtcdError> = self.excluded.iter().filter_map(|(_, exclusion)| exclusion.failure()).collect();
+        if failures.len() == self.excluded.len() {
+            return EtcdError::NoMember { failures };
+        }
         let excluded: Vec<String> = self.excluded.iter().map(|(member, why)| format!("{member}: {why}")).collect();
         let excluded = excluded.join("; ");
         if self.excluded.iter().any(|(_, exclusion)| *exclusion == Exclusion::NoLeader) {
             return EtcdError::NoQuorum { why: excluded };
         }
-        let reasons = self.excluded.iter().filter_map(|(_, exclusion)| match exclusion {
-            Exclusion::Unreachable { reason, .. } => Some(*reason),
-            _ => None,
-        });
-        match most_telling(reasons) {
-            Some(Reason::PermissionDenied) => {
-                EtcdError::PermissionDenied { endpoint: "every member".to_owned(), why: excluded }
-            }
-            _ => EtcdError::NoHealthyMember { excluded },
-        }
+        EtcdError::NoHealthyMember { excluded }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use etcd_backup_core::Reason;
+
     use super::*;
 
     const LEADER: u64 = 1;
@@ -207,8 +206,16 @@ mod tests {
         Member { state: MemberState::Reachable(status), ..healthy(id) }
     }
 
-    fn unreachable(id: u64, reason: Reason) -> Member {
-        Member { state: MemberState::Unreachable { reason, why: "gone".to_owned() }, ..healthy(id) }
+    fn gone() -> EtcdError {
+        EtcdError::Unreachable { endpoint: "https://10.0.0.9:2379".to_owned(), why: "gone".to_owned() }
+    }
+
+    fn denied() -> EtcdError {
+        EtcdError::PermissionDenied { endpoint: "https://10.0.0.9:2379".to_owned(), why: "not you".to_owned() }
+    }
+
+    fn unreachable(id: u64, error: EtcdError) -> Member {
+        Member { state: MemberState::Unreachable(error), ..healthy(id) }
     }
 
     fn learner(id: u64) -> Member {
@@ -242,7 +249,7 @@ mod tests {
             ("local leader", vec![healthy(1), healthy(2), healthy(3)], Some(1), vec![2, 3, 1]),
             ("nobody local", vec![healthy(1), healthy(2), healthy(3)], None, vec![2, 3, 1]),
             ("local learner", vec![healthy(1), healthy(2), learner(3)], Some(3), vec![2, 1]),
-            ("local unreachable", vec![healthy(1), healthy(2), unreachable(3, Reason::NoMember)], Some(3), vec![2, 1]),
+            ("local unreachable", vec![healthy(1), healthy(2), unreachable(3, gone())], Some(3), vec![2, 1]),
             ("local corrupt", vec![healthy(1), healthy(2), alarmed(3, Alarm::Corrupt)], Some(3), vec![2, 1]),
             ("local without room", vec![healthy(1), healthy(2), alarmed(3, Alarm::NoSpace)], Some(3), vec![3, 2, 1]),
             ("local without leader", vec![healthy(1), healthy(2), leaderless(3, 99)], Some(3), vec![2, 1]),
@@ -259,7 +266,7 @@ mod tests {
             (alarmed(2, Alarm::Corrupt), Exclusion::Corrupt),
             (leaderless(2, 1), Exclusion::NoLeader),
             (saying(2, |s| s.errors.push("oops".into())), Exclusion::Errors(vec!["oops".into()])),
-            (unreachable(2, Reason::Tls), Exclusion::Unreachable { reason: Reason::Tls, why: "gone".into() }),
+            (unreachable(2, gone()), Exclusion::Unreachable(gone())),
         ] {
             let chosen = choose(vec![healthy(1), member], None, Quorum::Required);
             assert_eq!(chosen.excluded.iter().map(|(_, why)| why.clone()).collect::<Vec<_>>(), [expected]);
@@ -283,11 +290,10 @@ mod tests {
     #[test]
     fn the_refusal_tells_what_matters() {
         for (members, expected) in [
-            (vec![leaderless(1, 1), unreachable(2, Reason::NoMember)], Reason::NoQuorum),
-            (
-                vec![unreachable(1, Reason::PermissionDenied), unreachable(2, Reason::NoMember)],
-                Reason::PermissionDenied,
-            ),
+            (vec![leaderless(1, 1), unreachable(2, gone())], Reason::NoQuorum),
+            (vec![unreachable(1, gone()), unreachable(2, gone())], Reason::NoMember),
+            (vec![unreachable(1, denied()), unreachable(2, gone())], Reason::PermissionDenied),
+            (vec![alarmed(1, Alarm::Corrupt), unreachable(2, denied())], Reason::NoHealthyMember),
             (vec![alarmed(1, Alarm::Corrupt), learner(2)], Reason::NoHealthyMember),
         ] {
             let refusal = choose(members, None, Quorum::Required).refusal();

@@ -12,6 +12,10 @@ use crate::{Connection, EtcdError};
 /// How long to listen for a refusal: a server that refuses does so at once.
 const MAX_LISTENING: Duration = Duration::from_secs(2);
 
+/// How much of a snapshot may be on its way, for HTTP/2: enough for 100 MB/s over 10 ms. hyper's own 2
+/// and 5 MB take more memory and CPU time (docs/benchmarks.md).
+const WINDOW_BYTES: u32 = 1 << 20;
+
 /// A connection to one endpoint, with every request bounded.
 pub(crate) struct Client {
     endpoint: String,
@@ -27,7 +31,11 @@ impl Connection {
     pub(crate) async fn connect(&self, endpoint: &str) -> Result<Client, EtcdError> {
         let uri = self.uri(endpoint)?;
         let secure = uri.scheme_str() == Some("https");
-        let mut builder = Endpoint::from(uri).connect_timeout(self.connect_timeout).tcp_nodelay(true);
+        let mut builder = Endpoint::from(uri)
+            .connect_timeout(self.connect_timeout)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES);
         if let (true, Some(files)) = (secure, &self.tls) {
             builder = builder.tls_config(files.read()?).map_err(|error| EtcdError::TlsFile {
                 path: files.cert.clone(),
@@ -53,18 +61,19 @@ impl Connection {
         request: impl AsyncFnOnce(&mut Client) -> Result<T, EtcdError>,
     ) -> Result<T, EtcdError> {
         let mut client = self.connect(endpoint).await?;
-        let error = match request(&mut client).await {
-            Err(error @ EtcdError::Unreachable { .. }) => error,
-            result => return result,
-        };
-        // The connection was made and then broke: perhaps etcd refused the client's certificate.
-        let uri = self.uri(endpoint)?;
-        let files = self.tls.as_ref().filter(|_| uri.scheme_str() == Some("https"));
-        let refusal = match files {
-            Some(files) => files.refusal(&uri, self.connect_timeout.min(MAX_LISTENING)).await,
-            None => None,
-        };
-        Err(refusal.map_or(error, |why| EtcdError::Tls { endpoint: endpoint.to_owned(), why }))
+        match request(&mut client).await {
+            Err(error) => Err(self.blame(endpoint, error).await),
+            answer => answer,
+        }
+    }
+
+    /// Why the first request on a connection failed. If the connection was made and then broke, perhaps
+    /// etcd refused the client's certificate.
+    pub(crate) async fn blame(&self, endpoint: &str, error: EtcdError) -> EtcdError {
+        let uri = self.uri(endpoint).ok().filter(|uri| uri.scheme_str() == Some("https"));
+        let (EtcdError::Unreachable { .. }, Some(uri), Some(files)) = (&error, uri, &self.tls) else { return error };
+        let refusal = files.refusal(&uri, self.connect_timeout.min(MAX_LISTENING)).await;
+        refusal.map_or(error, |why| EtcdError::Tls { endpoint: endpoint.to_owned(), why })
     }
 }
 
@@ -81,6 +90,11 @@ impl Client {
 
     pub(crate) async fn get(&mut self, key: &str, options: GetOptions) -> Result<GetResponse, etcd_client::Error> {
         self.inner.get(key, Some(options)).await
+    }
+
+    pub(crate) async fn read(&mut self, key: &str, options: GetOptions) -> Result<GetResponse, EtcdError> {
+        let request = self.inner.get(key, Some(options));
+        bounded(&self.endpoint, &format!("reading {key}"), self.request_timeout, request).await
     }
 
     /// Begins a snapshot and waits for its first message, for as long as the caller lets it: etcd
@@ -122,7 +136,7 @@ pub(crate) fn failed_request(endpoint: &str, what: &str, error: etcd_client::Err
         other => return EtcdError::Unreachable { endpoint: endpoint.to_owned(), why: format!("{what}: {other}") },
     };
     if is_refusal(&status) {
-        return EtcdError::PermissionDenied { endpoint: endpoint.to_owned(), why: status.message().to_owned() };
+        return EtcdError::PermissionDenied { endpoint: endpoint.to_owned(), why: printable(status.message()) };
     }
     let why = explain(&status);
     if is_tls(status.source(), &why) {
@@ -167,8 +181,20 @@ pub(crate) fn in_words(error: &etcd_client::Error) -> String {
 fn explain(status: &Status) -> String {
     match status.source() {
         Some(source) => chain(source),
-        None => status.message().to_owned(),
+        None => printable(status.message()),
     }
+}
+
+/// What a peer says, made fit for messages and manifests, which must stay small: one line of at most
+/// 200 characters, nothing that a terminal would take for a command.
+pub(crate) fn printable(text: &str) -> String {
+    const MAX_CHARS: usize = 200;
+    let mut chars = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let mut line: String = chars.by_ref().take(MAX_CHARS).collect();
+    if chars.next().is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// An error and what lies beneath it, without the repetitions that such chains abound in.
@@ -206,6 +232,15 @@ mod tests {
         ] {
             assert_eq!(is_refusal(&status), expected, "{status:?}");
         }
+    }
+
+    #[test]
+    fn what_a_peer_says_is_one_short_line() {
+        for (said, printed) in [("3.6.4", "3.6.4"), ("a\r\n\u{1b}[2J", "a\u{fffd}\u{fffd}\u{fffd}[2J"), ("", "")] {
+            assert_eq!(printable(said), printed);
+        }
+        let long = printable(&"é".repeat(1 << 20));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (201, true));
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::{path::PathBuf, time::Duration};
 use etcd_backup_core::Reason;
 
 /// Why etcd gave no snapshot: which endpoint or member, why, and what to do.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EtcdError {
     /// A TLS file cannot be used.
     #[error("TLS file {}: {why}; give a readable PEM file", path.display())]
@@ -16,7 +16,7 @@ pub enum EtcdError {
     /// Client and server do not agree on TLS.
     #[error(
         "TLS with {endpoint} failed: {why}; check that the CA file signed the server's certificate, that this \
-         certificate names the endpoint's host, and that etcd trusts the client certificate"
+         certificate names the endpoint's host, that etcd trusts the client certificate, and that neither has expired"
     )]
     Tls {
         /// The endpoint.
@@ -43,17 +43,33 @@ pub enum EtcdError {
         why: String,
     },
     /// One endpoint gave no usable answer.
-    #[error("no answer from etcd at {endpoint}: {why}; check that the member runs and that this host reaches it")]
+    #[error(
+        "no answer from etcd at {endpoint}: {why}; check that the member runs, that this host reaches it, and that this is \
+         its client URL, usually port 2379"
+    )]
     Unreachable {
         /// The endpoint.
         endpoint: String,
         /// What was tried and what happened.
         why: String,
     },
-    /// None of the endpoints gave an answer.
-    #[error("no etcd member answered: {}", list(failures))]
+    /// Somebody else answers where a member should, such as a load balancer's choice.
+    #[error(
+        "another etcd member answers at {endpoint}: {member_id:x} of cluster {cluster_id:x}; give the endpoints of one cluster, \
+         and check that the client URLs in `etcdctl member list` lead to the members themselves"
+    )]
+    Stranger {
+        /// The endpoint.
+        endpoint: String,
+        /// Who answered.
+        member_id: u64,
+        /// The cluster of the one that answered.
+        cluster_id: u64,
+    },
+    /// None of the endpoints, or none of the members, gave a usable answer.
+    #[error("no etcd member could be used: {}", list(failures))]
     NoMember {
-        /// One failure for each endpoint.
+        /// One failure for each endpoint or member.
         failures: Vec<EtcdError>,
     },
     /// Members answer, but none of them may serve a backup.
@@ -61,6 +77,14 @@ pub enum EtcdError {
     NoHealthyMember {
         /// Each member with the reason against it.
         excluded: String,
+    },
+    /// A member was fit when the cluster was looked at, and is not any more.
+    #[error("etcd member {member} may not serve a backup any more: {why}; bring it back to health")]
+    Unfit {
+        /// The member.
+        member: String,
+        /// What has changed.
+        why: String,
     },
     /// Nothing can prove that the data is not old.
     #[error(
@@ -70,16 +94,17 @@ pub enum EtcdError {
         /// Who said so, in which words.
         why: String,
     },
-    /// The stream made no progress.
+    /// The stream made no progress, or too little.
     #[error(
-        "snapshot from {member} stalled after {received} of {size} bytes: {why}; look at this member's log, disk and network"
+        "snapshot from {member} stalled {}: {why}; look at this member's log, disk and network",
+        place(*received, *size)
     )]
     Stalled {
         /// The member.
         member: String,
         /// Bytes received.
         received: u64,
-        /// Bytes announced, 0 if the stream ended before it said.
+        /// Bytes announced, 0 if nothing was.
         size: u64,
         /// What was seen instead of progress.
         why: String,
@@ -123,14 +148,15 @@ pub enum EtcdError {
     },
     /// The stream broke, or did not keep to etcd's protocol.
     #[error(
-        "snapshot from {member} broke after {received} of {size} bytes: {why}; look at this member's log, then try again"
+        "snapshot from {member} broke {}: {why}; look at this member's log, then try again",
+        place(*received, *size)
     )]
     StreamBroken {
         /// The member.
         member: String,
         /// Bytes received.
         received: u64,
-        /// Bytes announced, 0 if the stream ended before it said.
+        /// Bytes announced, 0 if nothing was.
         size: u64,
         /// What happened.
         why: String,
@@ -156,9 +182,9 @@ impl EtcdError {
         match self {
             Self::TlsFile { .. } | Self::Tls { .. } => Reason::Tls,
             Self::PermissionDenied { .. } => Reason::PermissionDenied,
-            Self::InvalidEndpoint { .. } | Self::Unreachable { .. } => Reason::NoMember,
+            Self::InvalidEndpoint { .. } | Self::Unreachable { .. } | Self::Stranger { .. } => Reason::NoMember,
             Self::NoMember { failures } => most_telling(failures.iter().map(Self::reason)).unwrap_or(Reason::NoMember),
-            Self::NoHealthyMember { .. } => Reason::NoHealthyMember,
+            Self::NoHealthyMember { .. } | Self::Unfit { .. } => Reason::NoHealthyMember,
             Self::NoQuorum { .. } => Reason::NoQuorum,
             Self::Stalled { .. } => Reason::Stalled,
             Self::SinkTooSlow { .. } => Reason::SinkTooSlow,
@@ -178,13 +204,18 @@ impl EtcdError {
 
 /// Of several failures the one that somebody can act on: members may be down for many reasons, but
 /// a refusal says that the client is set up wrongly.
-pub(crate) fn most_telling(reasons: impl Iterator<Item = Reason>) -> Option<Reason> {
+fn most_telling(reasons: impl Iterator<Item = Reason>) -> Option<Reason> {
     let rank = |reason: &Reason| match reason {
         Reason::PermissionDenied => 0,
         Reason::Tls => 1,
         _ => 2,
     };
     reasons.min_by_key(rank)
+}
+
+/// How far a stream came, in words.
+fn place(received: u64, size: u64) -> String {
+    if size == 0 { "before it began".to_owned() } else { format!("after {received} of {size} bytes") }
 }
 
 fn list(failures: &[EtcdError]) -> String {

@@ -1,6 +1,10 @@
 /// The trailer: SHA-256 of all before it.
 pub(crate) const TRAILER_BYTES: u64 = 32;
 
+/// Most bytes of data in one message. etcd sends 32 KiB (`snapshotSendBufferSize`); the messages
+/// that wait to be written are bounded by their number, so each must be bounded too.
+const MAX_MESSAGE_BYTES: u64 = 256 << 10;
+
 /// etcd's database file is whole pages, and a page is a multiple of this.
 const SECTOR_BYTES: u64 = 512;
 
@@ -38,6 +42,11 @@ impl Framing {
         Ok(Self { content_bytes, received: 0, closed: false })
     }
 
+    /// Bytes of the database.
+    pub(crate) fn content_bytes(&self) -> u64 {
+        self.content_bytes
+    }
+
     /// Bytes of the whole file, the trailer included.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.content_bytes.saturating_add(TRAILER_BYTES)
@@ -53,6 +62,9 @@ impl Framing {
         let blob_bytes = blob_bytes as u64;
         if self.closed {
             return Err(format!("a message of {blob_bytes} bytes came after the closing one"));
+        }
+        if blob_bytes > MAX_MESSAGE_BYTES {
+            return Err(format!("a message of {blob_bytes} bytes came, etcd sends at most 32 KiB in one"));
         }
         let left = self.content_bytes - self.received;
         if left == 0 {
@@ -119,6 +131,7 @@ mod tests {
             ("bytes lost", vec![(8192, 4096), (0, 4096), (0, 32)], "0 bytes remain where 4096"),
             ("bytes doubled", vec![(4096, 4096), (4096, 4096), (0, 4096)], "4096 bytes remain where 0"),
             ("too much", vec![(4096, 4096), (0, 8192)], "only 4096 of the announced 8192"),
+            ("a huge message", vec![(0, 1 << 20), (0, 32)], "a message of 1048576 bytes"),
             ("short hash", vec![(0, 4096), (0, 31)], "has 31 bytes"),
             ("hash with more to come", vec![(0, 4096), (512, 32)], "announces 512"),
             ("two closing messages", vec![(0, 4096), (0, 32), (0, 32)], "after the closing one"),

@@ -28,7 +28,8 @@ pub async fn linearizable_revision(connection: &Connection, candidate: &Candidat
     let mut last = format!("nothing was heard for {:?}", connection.request_timeout);
     let read = read_until_quorum(&mut client, candidate, &mut last);
     match timeout(connection.request_timeout, read).await {
-        Ok(result) => result,
+        Ok(Err(error)) => Err(connection.blame(&candidate.status.endpoint, error).await),
+        Ok(revision) => revision,
         Err(_) => Err(EtcdError::NoQuorum { why: format!("a linearizable read through {candidate} failed: {last}") }),
     }
 }
@@ -42,10 +43,17 @@ async fn read_until_quorum(client: &mut Client, candidate: &Candidate, last: &mu
                 if (member_id, cluster_id) != (candidate.member_id, candidate.cluster_id) {
                     return Err(stranger(client.endpoint(), member_id, cluster_id));
                 }
-                return Ok(header.map_or(0, etcd_client::ResponseHeader::revision));
+                return match header.map(etcd_client::ResponseHeader::revision) {
+                    // An empty etcd is at 1; anything below would let every snapshot pass for fresh.
+                    Some(revision @ 1..) => Ok(revision),
+                    _ => Err(unfit(candidate, "it answers a linearizable read without a revision")),
+                };
             }
             Err(error) => error,
         };
+        if is_learner(&error) {
+            return Err(unfit(candidate, "it has become a learner"));
+        }
         match waits_for_quorum(&error) {
             Some(why) => {
                 tracing::debug!(member = %candidate, why, "no linearizable read yet");
@@ -55,6 +63,15 @@ async fn read_until_quorum(client: &mut Client, candidate: &Candidate, last: &mu
         }
         sleep(PAUSE).await;
     }
+}
+
+fn unfit(candidate: &Candidate, why: &str) -> EtcdError {
+    EtcdError::Unfit { member: candidate.to_string(), why: why.to_owned() }
+}
+
+/// What a learner answers to a linearizable read (`ErrGPRCNotSupportedForLearner` of etcd's rpctypes).
+fn is_learner(error: &etcd_client::Error) -> bool {
+    matches!(error, etcd_client::Error::GRpcStatus(status) if status.message().contains("rpc not supported for learner"))
 }
 
 /// What etcd itself says while there is no quorum, or while leaders change. An Unavailable that comes

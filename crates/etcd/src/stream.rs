@@ -1,20 +1,25 @@
-use std::{fs::File, io, time::Duration};
+use std::{fs::File, io, mem, os::unix::fs::FileExt, time::Duration};
 
 use etcd_client::{SnapshotResponse, SnapshotStreaming};
+use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Candidate, Connection, EtcdError, Limits,
-    client::{identity, in_words},
-    framing::{Framing, Part},
-    sink::{Chunk, Digests, Gone, Sink},
-    survey::{bytes, stranger},
-    watch::{Baseline, database_growth, end_of_run, rate, slow_sink},
+    client::in_words,
+    framing::{Framing, Part, TRAILER_BYTES},
+    sink::{BATCH, Gone, Sink},
+    survey::{bytes, confirm},
+    watch::{Baseline, Pace, database_growth, end_of_run, rate, slow_sink},
 };
 
 /// So many messages without data in a row are no accident: etcd fails to read its own database.
 const MAX_EMPTY_MESSAGES: u32 = 1000;
+
+/// A member's status has its database's size as of the last commit, some 100 ms ago, and a snapshot
+/// begins with a commit; more than this is not written in between.
+const MAX_UNCOMMITTED_BYTES: u64 = 256 << 20;
 
 /// How long the writing thread may take to notice that a failed stream is over.
 const SINK_GRACE: Duration = Duration::from_secs(5);
@@ -38,10 +43,44 @@ pub struct SnapshotStream {
 /// A snapshot as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Streamed {
+    /// The member it is from.
+    pub member: String,
     /// Bytes of the file, the 32-byte trailer included.
     pub bytes: u64,
-    /// SHA-256 of the file in lower-case hex, as `sha256sum` prints it.
-    pub sha256: String,
+    /// CRC-32C of the file.
+    pub crc32c: u32,
+}
+
+impl Streamed {
+    /// Whether it is the member's fault that the file is not sound: it holds what came, and that has
+    /// another SHA-256 than the trailer says. Reads all of the file.
+    ///
+    /// Nothing computes that SHA-256 while the snapshot comes: it must be computed of what is on the
+    /// disk, and twice is a quarter of a backup's work. A CRC tells the member from the disk as well.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn is_broken_in(&self, file: &File) -> io::Result<Option<EtcdError>> {
+        let (mut crc, mut hash) = (0, Sha256::new());
+        let mut block = vec![0; 1 << 20];
+        let (mut offset, content_bytes) = (0, self.bytes - TRAILER_BYTES);
+        while offset < content_bytes {
+            let piece = &mut block[..(content_bytes - offset).min(1 << 20) as usize];
+            file.read_exact_at(piece, offset)?;
+            crc = crc32c::crc32c_append(crc, piece);
+            hash.update(&*piece);
+            offset += piece.len() as u64;
+        }
+        let mut trailer = [0; TRAILER_BYTES as usize];
+        file.read_exact_at(&mut trailer, content_bytes)?;
+        let content = hash.finalize();
+        if crc32c::crc32c_append(crc, &trailer) != self.crc32c || content[..] == trailer {
+            return Ok(None);
+        }
+        let why = format!("the data that came has SHA-256 {}, the member sent {}", hex(&content), hex(&trailer));
+        let (member, received) = (self.member.clone(), self.bytes);
+        Ok(Some(EtcdError::StreamBroken { member, received, size: received, why }))
+    }
 }
 
 impl SnapshotStream {
@@ -73,24 +112,26 @@ impl SnapshotStream {
         let member = candidate.to_string();
         let mut client = connection.connect(&candidate.status.endpoint).await?;
         // The snapshot's messages do not say who sends them, a status over the same connection does.
-        let status = client.status().await?;
-        let (member_id, cluster_id) = identity(status.header());
-        if (member_id, cluster_id) != (candidate.member_id, candidate.cluster_id) {
-            return Err(stranger(client.endpoint(), member_id, cluster_id));
-        }
+        let status = confirm(connection, &mut client, candidate).await?;
         let quota_bytes = Some(bytes(status.db_size_quota())).filter(|&quota| quota > 0).or(limits.quota_bytes);
-        let baseline = Baseline { db_size_bytes: bytes(status.db_size()), quota_bytes };
-
         let broken = |why: String| EtcdError::StreamBroken { member: candidate.to_string(), received: 0, size: 0, why };
         let (messages, first) = match timeout(limits.progress_timeout, client.snapshot()).await {
             Err(_) => {
                 let why = format!("no data came for {:?}", limits.progress_timeout);
                 return Err(EtcdError::Stalled { member, received: 0, size: 0, why });
             }
+            // It has just given its status, so it is there, and it is the snapshot that it does not give.
+            Ok(Err(EtcdError::Unreachable { why, .. })) => return Err(broken(why)),
             Ok(result) => result?,
         };
         let first = first.ok_or_else(|| broken("it ended before its first message".to_owned()))?;
-        let framing = Framing::announced_by(first.remaining_bytes(), first.blob().len()).map_err(broken)?;
+        let framing = Framing::announced_by(first.remaining_bytes(), first.blob().len()).map_err(&broken)?;
+        let baseline = Baseline { db_size_bytes: framing.content_bytes(), quota_bytes };
+        let told = Some(bytes(status.db_size())).filter(|&told| told > 0);
+        // Room is made for what is announced, so a lie must not get as far as that.
+        if let Some(told) = told.filter(|&told| baseline.db_size_bytes.saturating_sub(told) > MAX_UNCOMMITTED_BYTES) {
+            return Err(broken(format!("it announces {} bytes of a database of {told}", baseline.db_size_bytes)));
+        }
         tracing::info!(member, endpoint = client.endpoint(), size_bytes = framing.size_bytes(), "snapshot begins");
         Ok(Self {
             member,
@@ -123,9 +164,8 @@ impl SnapshotStream {
     /// Nothing is synchronised to the disk here: that can wait until etcd is free again.
     ///
     /// # Errors
-    /// One of the limits is passed, the stream breaks or does not keep to etcd's protocol, its
-    /// content does not match etcd's own hash, or the file cannot be written. The file's content is
-    /// then worthless.
+    /// One of the limits is passed, the stream breaks or does not keep to etcd's protocol, or the file
+    /// cannot be written. The file's content is then worthless.
     pub async fn write_to(self, file: File, mut progress: impl FnMut(u64)) -> Result<Streamed, EtcdError> {
         let Self { member, endpoint, connection, limits, cancel, baseline, messages, first, framing } = self;
         let sink = Sink::start(file).map_err(|error| sink_failed(&error))?;
@@ -148,9 +188,9 @@ impl SnapshotStream {
             return Err(error);
         }
         let left_bytes = framing.received_bytes() - sink.written_bytes();
-        let floor = limits.sink_floor_bytes_per_second;
+        let floor = limits.floor_bytes_per_second;
         let allowed = limits.sink_window + Duration::from_secs(left_bytes / floor.max(1));
-        let digests = tokio::select! {
+        let crc32c = tokio::select! {
             biased;
             error = end_of_run(&member, &limits, &cancel) => return Err(error),
             finished = timeout(allowed, sink.finish()) => match finished {
@@ -163,8 +203,7 @@ impl SnapshotStream {
                 }),
             },
         };
-        check(&member, &framing, &digests)?;
-        Ok(Streamed { bytes: framing.size_bytes(), sha256: hex(&digests.file) })
+        Ok(Streamed { member, bytes: framing.size_bytes(), crc32c })
     }
 }
 
@@ -185,35 +224,44 @@ impl Transfer<'_> {
         progress: &mut impl FnMut(u64),
     ) -> Result<(), EtcdError> {
         let mut message = first;
+        let mut batch = Vec::with_capacity(BATCH);
         let mut empty_in_a_row = 0;
         let mut patience = Instant::now() + self.limits.progress_timeout;
+        let mut pace = Pace::default();
         loop {
             let accepted = self.framing.accept(message.remaining_bytes(), message.blob().len());
-            let chunk = match accepted.map_err(|why| self.broken(why))? {
-                Part::Data => Some(Chunk::Data(message)),
-                Part::Trailer => Some(Chunk::Trailer(message)),
-                Part::Empty => None,
-            };
-            if let Some(chunk) = chunk {
-                if let Err(Gone) = sink.send(chunk).await {
-                    return Ok(());
-                }
-                progress(self.framing.received_bytes());
-                empty_in_a_row = 0;
-                // Anew after the sink has taken it: its slowness is not etcd's.
-                patience = Instant::now() + self.limits.progress_timeout;
-            } else {
+            if accepted.map_err(|why| self.broken(why))? == Part::Empty {
                 empty_in_a_row += 1;
                 if empty_in_a_row == MAX_EMPTY_MESSAGES {
                     return Err(self.stalled("it sends only messages without data, so it cannot read its own database"));
                 }
+            } else {
+                batch.push(message);
+                if batch.len() == BATCH
+                    && let Err(Gone) = sink.send(mem::take(&mut batch)).await
+                {
+                    return Ok(());
+                }
+                progress(self.framing.received_bytes());
+                pace.came(self.framing.received_bytes(), self.limits).map_err(|why| self.stalled(&why))?;
+                empty_in_a_row = 0;
+                // Anew after the sink has taken it: its slowness is not etcd's.
+                patience = Instant::now() + self.limits.progress_timeout;
             }
-            message = match timeout_at(patience, self.messages.message()).await {
+            let asked = Instant::now();
+            let next = timeout_at(patience, self.messages.message()).await;
+            pace.waited(asked.elapsed());
+            message = match next {
                 Err(_) => {
                     return Err(self.stalled(&format!("no data came for {:?}", self.limits.progress_timeout)));
                 }
                 Ok(Err(error)) => return Err(self.broken(in_words(&error))),
-                Ok(Ok(None)) => return self.framing.end().map_err(|why| self.broken(why)),
+                Ok(Ok(None)) => {
+                    self.framing.end().map_err(|why| self.broken(why))?;
+                    // If it is gone, its outcome says why.
+                    let (Ok(()) | Err(Gone)) = sink.send(batch).await;
+                    return Ok(());
+                }
                 Ok(Ok(Some(message))) => message,
             };
         }
@@ -231,19 +279,6 @@ impl Transfer<'_> {
             why: why.to_owned(),
         }
     }
-}
-
-/// The content must have etcd's own hash, in whole.
-fn check(member: &str, framing: &Framing, digests: &Digests) -> Result<(), EtcdError> {
-    if digests.trailer != digests.content {
-        let why = format!(
-            "the data that came has SHA-256 {}, the member sent {}",
-            hex(&digests.content),
-            hex(&digests.trailer)
-        );
-        return Err(broken(member, framing, why));
-    }
-    Ok(())
 }
 
 fn broken(member: &str, framing: &Framing, why: String) -> EtcdError {
@@ -264,4 +299,37 @@ fn sink_failed(error: &io::Error) -> EtcdError {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A file of that content with that trailer, and what was told of it when it came.
+    fn saved(content: &[u8], trailer: &[u8]) -> (File, Streamed) {
+        let whole = [content, trailer].concat();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&whole).unwrap();
+        let crc32c = crc32c::crc32c(&whole);
+        (file, Streamed { member: "m0".to_owned(), bytes: whole.len() as u64, crc32c })
+    }
+
+    #[test]
+    fn a_members_fault_is_told_from_the_disks() {
+        let content = vec![7; (1 << 20) + 512];
+        let right = Sha256::digest(&content);
+        let (file, streamed) = saved(&content, &right);
+        assert_eq!(streamed.is_broken_in(&file).unwrap(), None, "sound");
+        file.write_all_at(&[8], 1 << 20).unwrap();
+        assert_eq!(streamed.is_broken_in(&file).unwrap(), None, "not what came");
+        file.set_len(1 << 20).unwrap();
+        assert!(streamed.is_broken_in(&file).is_err(), "cut");
+
+        let (file, streamed) = saved(&content, &[9; 32]);
+        let error = streamed.is_broken_in(&file).unwrap().unwrap();
+        let expected = format!("the data that came has SHA-256 {}, the member sent {}", hex(&right), "09".repeat(32));
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
 }

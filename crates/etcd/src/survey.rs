@@ -1,13 +1,12 @@
 use std::fmt;
 
-use etcd_backup_core::Reason;
 use etcd_client::StatusResponse;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 
 use crate::{
-    Alarm, Connection, EtcdError,
+    Alarm, Candidate, Connection, EtcdError, Exclusion,
     alarm::parse_alarm,
-    client::{Client, identity},
+    client::{Client, identity, printable},
 };
 
 /// A cluster as it was just now.
@@ -43,13 +42,8 @@ pub struct Member {
 pub enum MemberState {
     /// It does.
     Reachable(MemberStatus),
-    /// It does not.
-    Unreachable {
-        /// The failure in one word.
-        reason: Reason,
-        /// And in many.
-        why: String,
-    },
+    /// It does not, or somebody else answers in its place.
+    Unreachable(EtcdError),
 }
 
 /// What a member says of itself.
@@ -107,16 +101,18 @@ pub async fn survey(connection: &Connection) -> Result<Survey, EtcdError> {
     if let Some(files) = &connection.tls {
         files.read()?;
     }
-    let local = answer_at_local_endpoint(connection).await;
-    let (cluster_id, listed) = member_list(connection).await?;
+    // At once: an endpoint that is silent costs its bound only once.
+    let (local, list) = join(answer_at_local_endpoint(connection), member_list(connection)).await;
+    let (cluster_id, listed) = list?;
     let answers = join_all(listed.iter().map(|member| async {
         match &local {
-            Some(answer) if answer.member_id == member.id => Ok(answer.clone()),
+            Some(answer) if (answer.member_id, answer.cluster_id) == (member.id, cluster_id) => Ok(answer.clone()),
             _ => ask(connection, cluster_id, member).await,
         }
     }))
     .await;
-    Ok(assemble(cluster_id, listed, answers, local.map(|answer| answer.member_id)))
+    let local = local.filter(|answer| answer.cluster_id == cluster_id).map(|answer| answer.member_id);
+    Ok(assemble(cluster_id, listed, answers, local))
 }
 
 /// A member as the list has it.
@@ -171,11 +167,15 @@ async fn list_at(connection: &Connection, endpoint: &str) -> Result<(u64, Vec<Li
         .iter()
         .map(|member| Listed {
             id: member.id(),
-            name: member.name().to_owned(),
+            name: printable(member.name()),
             client_urls: member.client_urls().to_vec(),
             is_learner: member.is_learner(),
         })
         .collect();
+    if listed.is_empty() {
+        let why = "it lists no members, not even itself".to_owned();
+        return Err(EtcdError::Unreachable { endpoint: endpoint.to_owned(), why });
+    }
     listed.sort_by_key(|member| member.id);
     Ok((cluster_id, listed))
 }
@@ -203,11 +203,42 @@ async fn ask(connection: &Connection, cluster_id: u64, member: &Listed) -> Resul
     })
 }
 
-/// Somebody else answers where a member should, such as a load balancer's choice.
+/// Somebody else answers where a member should.
 pub(crate) fn stranger(endpoint: &str, member_id: u64, cluster_id: u64) -> EtcdError {
-    EtcdError::Unreachable {
-        endpoint: endpoint.to_owned(),
-        why: format!("another member answers there: {member_id:x} of cluster {cluster_id:x}"),
+    EtcdError::Stranger { endpoint: endpoint.to_owned(), member_id, cluster_id }
+}
+
+/// The status of a member that was chosen, over a new connection to it: it is still this member, and
+/// nothing has come to speak against it. Its leader is not looked at: without one, no revision would
+/// have been had through it.
+pub(crate) async fn confirm(
+    connection: &Connection,
+    client: &mut Client,
+    candidate: &Candidate,
+) -> Result<StatusResponse, EtcdError> {
+    let status = match client.status().await {
+        Err(error) => return Err(connection.blame(client.endpoint(), error).await),
+        Ok(status) => status,
+    };
+    let (member_id, cluster_id) = identity(status.header());
+    if (member_id, cluster_id) != (candidate.member_id, candidate.cluster_id) {
+        return Err(stranger(client.endpoint(), member_id, cluster_id));
+    }
+    match objection(member_id, &status) {
+        Some(objection) => Err(EtcdError::Unfit { member: candidate.to_string(), why: objection.to_string() }),
+        None => Ok(status),
+    }
+}
+
+fn objection(member_id: u64, status: &StatusResponse) -> Option<Exclusion> {
+    let mut alarms = status.errors().iter().filter_map(|error| parse_alarm(error));
+    let corrupt = alarms.any(|(member, alarm)| alarm == Alarm::Corrupt && member.is_none_or(|id| id == member_id));
+    if status.is_learner() {
+        Some(Exclusion::Learner)
+    } else if corrupt {
+        Some(Exclusion::Corrupt)
+    } else {
+        None
     }
 }
 
@@ -221,13 +252,13 @@ impl Answer {
                 Some(alarm) => alarms.push(alarm),
                 // Said by the leader's id already.
                 None if error == "etcdserver: no leader" => {}
-                None => errors.push(error.clone()),
+                None => errors.push(printable(error)),
             }
         }
         let status = MemberStatus {
             endpoint: endpoint.to_owned(),
-            version: response.version().to_owned(),
-            storage_version: Some(response.storage_version().to_owned()).filter(|version| !version.is_empty()),
+            version: printable(response.version()),
+            storage_version: Some(printable(response.storage_version())).filter(|version| !version.is_empty()),
             leader: Some(response.leader()).filter(|&id| id != 0),
             raft_term: response.raft_term(),
             raft_applied_index: response.raft_applied_index(),
@@ -273,7 +304,7 @@ fn assemble(
             is_learner: member.is_learner,
             state: match answer {
                 Ok(answer) => MemberState::Reachable(answer.status),
-                Err(error) => MemberState::Unreachable { reason: error.reason(), why: error.to_string() },
+                Err(error) => MemberState::Unreachable(error),
             },
         })
         .collect();

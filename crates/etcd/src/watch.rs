@@ -8,11 +8,12 @@ use crate::{Connection, EtcdError, client::Client, sink::Sink, survey::bytes};
 /// What ends a snapshot before it hurts etcd, or hangs.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// How long etcd may send nothing.
+    /// How long etcd may send nothing, and over how much waiting for it its rate is measured.
     pub progress_timeout: Duration,
-    /// What the file must take, in bytes per second, while it is what the stream waits for.
-    pub sink_floor_bytes_per_second: u64,
-    /// Over how long that is measured.
+    /// What must come from etcd, in bytes per second, while it is what the stream waits for, and what
+    /// the file must take while that is.
+    pub floor_bytes_per_second: u64,
+    /// Over how long the latter is measured.
     pub sink_window: Duration,
     /// How much the member's database may grow meanwhile, in percent of its size when the stream
     /// began ...
@@ -29,6 +30,14 @@ pub struct Limits {
     pub deadline: Option<Instant>,
 }
 
+impl Limits {
+    /// How many bytes a database of this size may have after it has grown.
+    fn most_grown(&self, db_size_bytes: u64) -> u64 {
+        let share = percent(db_size_bytes, self.growth_percent);
+        db_size_bytes.saturating_add(share.max(self.growth_allowance_bytes))
+    }
+}
+
 impl Default for Limits {
     /// 30 s without progress, 1 MiB/s over 30 s, 10 % or 64 MiB of growth looked at every 5 s, no
     /// deadline. The floor is low because growth is the harm that a slow file does, and growth is
@@ -36,7 +45,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             progress_timeout: Duration::from_secs(30),
-            sink_floor_bytes_per_second: 1 << 20,
+            floor_bytes_per_second: 1 << 20,
             sink_window: Duration::from_secs(30),
             growth_percent: 10,
             growth_allowance_bytes: 64 << 20,
@@ -80,14 +89,44 @@ pub(crate) async fn slow_sink(member: &str, limits: &Limits, sink: &Sink) -> Etc
             continue;
         }
         let bytes_per_second = rate(written - written_then, elapsed);
-        if bytes_per_second < limits.sink_floor_bytes_per_second {
+        if bytes_per_second < limits.floor_bytes_per_second {
             return EtcdError::SinkTooSlow {
                 member: member.to_owned(),
                 bytes_per_second,
-                floor_bytes_per_second: limits.sink_floor_bytes_per_second,
+                floor_bytes_per_second: limits.floor_bytes_per_second,
             };
         }
         behind_since = None;
+    }
+}
+
+/// How fast the member sends. Only the time counts in which it is waited for: a slow file is none of
+/// its doing.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    waited: Duration,
+    /// What had come when this stretch of waiting began.
+    since_bytes: u64,
+}
+
+impl Pace {
+    /// Takes note of a wait for the member.
+    pub(crate) fn waited(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
+    /// Takes note of the bytes that have come so far; an error if they are too few.
+    pub(crate) fn came(&mut self, received_bytes: u64, limits: &Limits) -> Result<(), String> {
+        if self.waited < limits.progress_timeout {
+            return Ok(());
+        }
+        let bytes_per_second = rate(received_bytes - self.since_bytes, self.waited);
+        *self = Self { waited: Duration::ZERO, since_bytes: received_bytes };
+        let floor = limits.floor_bytes_per_second;
+        if bytes_per_second < floor {
+            return Err(format!("only {bytes_per_second} bytes/s came, at least {floor} are needed (--min-rate)"));
+        }
+        Ok(())
     }
 }
 
@@ -110,13 +149,11 @@ impl Baseline {
     /// Whether a database of this size has grown too much.
     fn is_outgrown_by(self, db_size_bytes: u64, limits: &Limits) -> bool {
         const QUOTA_PERCENT: u64 = 80;
-        let share = percent(self.db_size_bytes, limits.growth_percent);
-        let allowed = self.db_size_bytes.saturating_add(share.max(limits.growth_allowance_bytes));
         let passes_quota = self.quota_bytes.is_some_and(|quota| {
             let most = percent(quota, QUOTA_PERCENT);
             self.db_size_bytes < most && db_size_bytes >= most
         });
-        db_size_bytes > allowed || passes_quota
+        db_size_bytes > limits.most_grown(self.db_size_bytes) || passes_quota
     }
 }
 
@@ -186,6 +223,22 @@ mod tests {
         ] {
             let baseline = Baseline { db_size_bytes: before, quota_bytes: quota };
             assert_eq!(baseline.is_outgrown_by(now, &Limits::default()), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_judged_by_the_time_in_which_it_is_waited_for() {
+        let limits = Limits::default();
+        let mut pace = Pace::default();
+        for (case, waited, received, slow) in [
+            ("no time has passed", 0, 0, false),
+            ("too little time to judge", 29, MIB, false),
+            ("a megabyte a second", 31, 60 * MIB, false),
+            ("nothing of that counts again", 29, 61 * MIB, false),
+            ("a trickle", 1, 62 * MIB, true),
+        ] {
+            pace.waited(Duration::from_secs(waited));
+            assert_eq!(pace.came(received, &limits).is_err(), slow, "{case}");
         }
     }
 

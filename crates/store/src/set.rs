@@ -106,6 +106,7 @@ impl FoundSet {
                     completion_time: manifest.completion_time,
                     node: manifest.node.clone(),
                     set: ReportedSet::new(self.name.clone(), manifest, *manifest_bytes),
+                    warnings: manifest.warnings.clone(),
                 }))
             }
             Look::Unreadable { .. } | Look::Foreign { .. } => None,

@@ -37,19 +37,32 @@ impl ApiServer {
     /// # Errors
     /// When a program is not found or is not ready in time (its log's end is in the message).
     pub fn start() -> Result<Self> {
-        let dir = TempDir::with_prefix("etcd-backup-api-").map_err(Error::io("make a temporary directory"))?;
         let existing = EXISTING.iter().find_map(|name| env::var_os(name).filter(|value| !value.is_empty()));
-        if let Some(kubeconfig) = existing {
-            let server = Self { own: None, kubeconfig: kubeconfig.into(), dir };
-            server.kubectl(&["get", "--raw", "/readyz"])?;
-            return Ok(server);
+        match existing {
+            Some(kubeconfig) => {
+                let server = Self { own: None, kubeconfig: kubeconfig.into(), dir: temporary_dir()? };
+                server.kubectl(&["get", "--raw", "/readyz"])?;
+                Ok(server)
+            }
+            None => Self::start_own(&[]),
         }
+    }
+
+    /// The same whatever cluster there is already, with more arguments for kube-apiserver: for tests of what it
+    /// writes to its etcd.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_own(args: &[&str]) -> Result<Self> {
+        let dir = temporary_dir()?;
         // Nothing of this outlives the test, so nothing needs to reach the disk.
         let etcd = Etcd::start(EtcdOptions { args: vec!["--unsafe-no-fsync".to_owned()], ..EtcdOptions::default() })?;
         let [port] = free_ports()?;
         let kubeconfig = write_credentials(dir.path(), port)?;
         let log = dir.path().join("kube-apiserver.log");
-        let daemon = Daemon::start("kube-apiserver", api_server(dir.path(), port, &etcd)?, &log)?;
+        let mut command = api_server(dir.path(), port, &etcd)?;
+        command.args(args);
+        let daemon = Daemon::start("kube-apiserver", command, &log)?;
         let mut server = Self { own: Some((daemon, etcd)), kubeconfig, dir };
         server.wait_ready(&log)?;
         Ok(server)
@@ -98,6 +111,10 @@ impl Kubectl for ApiServer {
         command.args(kubeconfig::arguments(&self.kubeconfig, self.dir.path()));
         Ok(command)
     }
+}
+
+fn temporary_dir() -> Result<TempDir> {
+    TempDir::with_prefix("etcd-backup-api-").map_err(Error::io("make a temporary directory"))
 }
 
 /// Writes what the API server and its administrator identify themselves with; returns the administrator's kubeconfig.

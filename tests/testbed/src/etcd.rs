@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::error::{Error, Result};
 use crate::pki::Authority;
 use crate::process::{self, Daemon, Input, Output};
+use crate::proxy::Proxy;
 use crate::tools::tool;
 use crate::wait::{self, Seen};
 
@@ -41,6 +42,7 @@ pub struct Etcd {
     // Before `dir`: fields are dropped in this order, and a member must be dead before its data goes.
     members: Vec<Member>,
     options: EtcdOptions,
+    authority: Authority,
     dir: TempDir,
 }
 
@@ -49,6 +51,8 @@ struct Member {
     client_port: u16,
     peer_port: u16,
     metrics_port: u16,
+    /// In front of the peer port, where members can be cut off from each other.
+    peer_proxy: Option<Proxy>,
     learner: bool,
     daemon: Option<Daemon>,
 }
@@ -59,6 +63,18 @@ impl Etcd {
     /// # Errors
     /// When etcd is not found, or a member does not serve within 60 s (its log's end is in the message).
     pub fn start(options: EtcdOptions) -> Result<Self> {
+        Self::start_members(options, false)
+    }
+
+    /// The same, and members can be cut off from each other.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_partitionable(options: EtcdOptions) -> Result<Self> {
+        Self::start_members(options, true)
+    }
+
+    fn start_members(options: EtcdOptions, partitionable: bool) -> Result<Self> {
         let dir = TempDir::with_prefix("etcd-backup-etcd-").map_err(Error::io("make a temporary directory"))?;
         let authority = Authority::new("etcd-ca")?;
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
@@ -66,8 +82,11 @@ impl Etcd {
         authority.issue("etcd", None, &names)?.write(&dir.path().join("server"))?;
         authority.issue("etcd-backup-test", None, &[])?.write(&dir.path().join("client"))?;
 
-        let members = (0..options.members).map(|index| Member::new(index, false)).collect::<Result<_>>()?;
-        let mut etcd = Self { members, options, dir };
+        let mut members = (0..options.members).map(|index| Member::new(index, false)).collect::<Result<Vec<_>>>()?;
+        for member in members.iter_mut().filter(|_| partitionable) {
+            member.peer_proxy = Some(Proxy::start(member.peer_port)?);
+        }
+        let mut etcd = Self { members, options, authority, dir };
         let cluster = etcd.initial_cluster();
         for index in 0..etcd.members.len() {
             etcd.launch(index, &cluster, "new")?;
@@ -100,6 +119,18 @@ impl Etcd {
     #[must_use]
     pub fn key(&self) -> PathBuf {
         self.dir.path().join("client.key")
+    }
+
+    /// A certificate of the bed's authority and its key, PEM, for a server of these names and for a client. It ends
+    /// that many seconds from now, or has ended that many ago if they are negative.
+    ///
+    /// # Errors
+    /// When they cannot be made, or not be written.
+    pub fn issue(&self, name: &str, names: &[&str], ends_in_seconds: i64) -> Result<(PathBuf, PathBuf)> {
+        let stem = self.dir.path().join("issued").join(name);
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        self.authority.issue_until(ends_in_seconds, name, &names)?.write(&stem)?;
+        Ok((stem.with_added_extension("crt"), stem.with_added_extension("key")))
     }
 
     /// A member's data directory.
@@ -164,6 +195,31 @@ impl Etcd {
         self.signal(member, Signal::CONT)
     }
 
+    /// Cuts a member off from the others, and nobody else from it, until [`rejoin`](Self::rejoin).
+    ///
+    /// # Errors
+    /// When the member does not run, or the members cannot be cut off from each other.
+    pub fn isolate(&self, member: usize) -> Result<()> {
+        let isolated = &self.members[member];
+        let stopped = || Error::Invalid(format!("etcd member {} does not run", isolated.name));
+        let process = isolated.daemon.as_ref().ok_or_else(stopped)?.id();
+        for (index, other) in self.members.iter().enumerate() {
+            let whole = || Error::Invalid("start etcd with `start_partitionable` to cut a member off".to_owned());
+            let proxy = other.peer_proxy.as_ref().ok_or_else(whole)?;
+            if index == member {
+                proxy.silence();
+            } else {
+                proxy.silence_process(process);
+            }
+        }
+        Ok(())
+    }
+
+    /// Joins again what was cut off.
+    pub fn rejoin(&self) {
+        self.members.iter().filter_map(|member| member.peer_proxy.as_ref()).for_each(Proxy::resume);
+    }
+
     /// Adds a learner, which has the data and no vote, and returns its index.
     ///
     /// # Errors
@@ -195,7 +251,8 @@ impl Etcd {
         let mut command = Command::new(binary);
         command.args(["--name", &member.name]).arg("--data-dir").arg(data);
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        let listen = format!("https://127.0.0.1:{}", member.peer_port);
+        command.args(["--listen-peer-urls", &listen, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", cluster, "--initial-cluster-state", state]);
         command.args(["--listen-metrics-urls", &format!("http://127.0.0.1:{}", member.metrics_port)]);
         for prefix in ["", "peer-"] {
@@ -237,7 +294,8 @@ impl Etcd {
 impl Member {
     fn new(index: usize, learner: bool) -> Result<Self> {
         let [client_port, peer_port, metrics_port] = free_ports()?;
-        Ok(Self { name: format!("member-{index}"), client_port, peer_port, metrics_port, learner, daemon: None })
+        let name = format!("member-{index}");
+        Ok(Self { name, client_port, peer_port, metrics_port, peer_proxy: None, learner, daemon: None })
     }
 
     fn client_url(&self) -> String {
@@ -245,7 +303,8 @@ impl Member {
     }
 
     fn peer_url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.peer_port)
+        let port = self.peer_proxy.as_ref().map_or(self.peer_port, Proxy::port);
+        format!("https://127.0.0.1:{port}")
     }
 
     /// etcd's own health check, which reads through the leader; a learner answers only the serializable kind.
@@ -268,7 +327,10 @@ fn http_get(port: u16, path: &str) -> io::Result<String> {
 }
 
 /// Loopback ports that nothing listens on now.
-pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
+///
+/// # Errors
+/// When the system has none left.
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let reserve = || {
         // All are open at once, or the kernel might give one port twice.
         let listeners = (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<Vec<_>>>()?;

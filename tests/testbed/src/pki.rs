@@ -3,10 +3,11 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
 use crate::error::{Error, Result};
@@ -41,8 +42,29 @@ impl Authority {
     /// A certificate for a server and a client. `names` are its host names and IP addresses; the API server takes the
     /// name for a user and the organization for that user's group.
     pub(crate) fn issue(&self, name: &str, group: Option<&str>, names: &[String]) -> Result<Issued> {
+        self.sign(name, group, names, |_| ())
+    }
+
+    /// The same, for a certificate that ends that many seconds from now.
+    pub(crate) fn issue_until(&self, ends_in_seconds: i64, name: &str, names: &[String]) -> Result<Issued> {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = date_time_ymd(1970, 1, 1) + since_1970;
+        let change = Duration::from_secs(ends_in_seconds.unsigned_abs());
+        self.sign(name, None, names, |params| {
+            params.not_after = if ends_in_seconds < 0 { now - change } else { now + change };
+        })
+    }
+
+    fn sign(
+        &self,
+        name: &str,
+        group: Option<&str>,
+        names: &[String],
+        adjust: impl Fn(&mut CertificateParams),
+    ) -> Result<Issued> {
         let make = || {
             let mut params = CertificateParams::new(names)?;
+            adjust(&mut params);
             params.distinguished_name = subject(name, group);
             params.use_authority_key_identifier_extension = true;
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -23,9 +23,12 @@ pub struct Output {
 }
 
 /// What a command reads from standard input.
-pub(crate) enum Input<'a> {
+pub enum Input<'a> {
+    /// It ends at once.
     Nothing,
+    /// These bytes.
     Bytes(&'a [u8]),
+    /// A file from its current position.
     File(File),
 }
 
@@ -33,7 +36,7 @@ pub(crate) enum Input<'a> {
 ///
 /// # Errors
 /// [`Error::Command`] when it fails, [`Error::Timeout`] at the limit.
-pub(crate) fn run(command: &mut Command, input: Input<'_>, limit: Duration) -> Result<Output> {
+pub fn run(command: &mut Command, input: Input<'_>, limit: Duration) -> Result<Output> {
     let line = command_line(command);
     let (stdin, bytes) = match input {
         Input::Nothing => (Stdio::null(), None),
@@ -118,7 +121,7 @@ pub(crate) fn tail(log: &Path) -> String {
 /// that started it dies in any way, `kill -9` included: a watchdog shell waits for the end of a pipe that only that
 /// process holds open. (`PR_SET_PDEATHSIG` would not do: it fires when the starting *thread* ends, and a test harness
 /// runs each test in a thread of its own.)
-pub(crate) struct Daemon {
+pub struct Daemon {
     name: String,
     log: PathBuf,
     child: Child,
@@ -127,7 +130,10 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts `command`, appending its output to `log`.
-    pub(crate) fn start(name: impl Into<String>, mut command: Command, log: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When the program or the log cannot be opened.
+    pub fn start(name: impl Into<String>, mut command: Command, log: &Path) -> Result<Self> {
         let name = name.into();
         let action = || format!("start {name} with its log in {}", log.display());
         let out = File::options().create(true).append(true).open(log).map_err(Error::io(action()))?;
@@ -144,8 +150,16 @@ impl Daemon {
         }
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Fails with the end of the log if the program has ended.
-    pub(crate) fn check(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub fn check(&mut self) -> Result<()> {
         let status = self.child.try_wait().map_err(Error::io(format!("look after {}", self.name)))?;
         status.map_or(Ok(()), |status| {
             let (process, log) = (self.name.clone(), self.log.clone());

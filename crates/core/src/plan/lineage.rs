@@ -28,7 +28,8 @@ impl From<&SnapshotFacts> for Lineage {
 
 impl Lineage {
     /// What shows that this cannot be later data of the same etcd; `None` if it may be.
-    fn break_since(&self, earlier: &Self) -> Option<String> {
+    #[must_use]
+    pub fn break_since(&self, earlier: &Self) -> Option<String> {
         if self.cluster_id != earlier.cluster_id {
             Some(format!("the etcd cluster id was {} and is {}", earlier.cluster_id, self.cluster_id))
         } else if self.revision < earlier.revision {
