@@ -130,6 +130,10 @@ pub(crate) struct EtcdArgs {
     /// Save even if there is no quorum to prove that the data is not old; the set is then not verified
     #[arg(long)]
     pub(crate) allow_no_quorum: bool,
+    /// Save nothing while the cluster is being changed (a rollout, an update, a migration of encrypted values, its first
+    /// certificates); without this it is saved with a warning
+    #[arg(long)]
+    pub(crate) require_settled: bool,
 }
 
 /// Where the control plane's files are.
@@ -166,11 +170,11 @@ pub(crate) struct LimitArgs {
     /// Longest time for all of the run after that wait
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = parse_duration)]
     pub(crate) deadline: Duration,
-    /// Longest time without a byte from etcd
+    /// Longest time without a byte from etcd, and over which its rate is measured
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub(crate) progress_timeout: Duration,
-    /// Slowest that the volume may take the stream
-    #[arg(long, value_name = "BYTES/S", default_value_t = Limits::default().sink_floor_bytes_per_second)]
+    /// Slowest that the stream may be, whether etcd or the volume holds it up
+    #[arg(long, value_name = "BYTES/S", default_value_t = Limits::default().floor_bytes_per_second)]
     pub(crate) min_rate: u64,
     /// Share of the disk that stays free
     #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
@@ -192,6 +196,12 @@ pub(crate) struct VerifyArgs {
     /// A snapshot file, a set's directory, or a directory that keeps sets
     #[arg(value_name = "DIR|FILE")]
     pub(crate) path: PathBuf,
+    /// Count the live keys exactly, by comparing keys and not only their hashes; takes longer
+    #[arg(long)]
+    pub(crate) exact_keys: bool,
+    /// How progress is shown on standard error
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
+    pub(crate) progress: ProgressMode,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use etcd_backup_core::{
 use jiff::Timestamp;
 
 /// What a run remembers of itself on the way to its [`Report`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Journal {
     run_id: RunId,
     node: String,

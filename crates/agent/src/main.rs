@@ -25,6 +25,7 @@ mod table;
 mod verify;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 
@@ -64,12 +65,16 @@ async fn run(cli: Cli) -> Exit {
     };
     match cli.verb {
         Verb::Save(args) => {
-            let report = save::run(&args, &stop).await;
+            let args = Arc::from(args);
+            let report = save::run(Arc::clone(&args), &stop).await;
             output::deliver(&report, cli.output, args.run.report_file.as_deref());
             Exit::of(&report)
         }
         Verb::List(args) => to_its_end(&stop, move || list::run(&args, cli.output)).await,
-        Verb::Verify(args) => to_its_end(&stop, move || verify::run(&args, cli.output)).await,
+        Verb::Verify(args) => {
+            let own = stop.clone();
+            to_its_end(&stop, move || verify::run(&args, cli.output, &own)).await
+        }
         Verb::Prune(args) => prune::run(args, cli.output, &stop).await,
         Verb::Inventory(args) => inventory::run(args, cli.output, &stop).await,
     }

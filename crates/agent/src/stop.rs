@@ -104,7 +104,8 @@ impl Stop {
         }
     }
 
-    async fn stopped(&self) -> Stopped {
+    /// Ends when the run has to.
+    pub(crate) async fn stopped(&self) -> Stopped {
         let deadline = async {
             match self.deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,

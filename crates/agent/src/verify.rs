@@ -4,14 +4,15 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use etcd_backup_core::{FileRole, Manifest, Reason};
-use etcd_backup_snapshot::Description;
+use etcd_backup_snapshot::{Description, Member};
 use etcd_backup_store::{Look, StoreError, Volume, look};
 use serde::Serialize;
 
 use crate::cli::VerifyArgs;
 use crate::exit::Exit;
 use crate::output::{Output, print, print_json};
-use crate::proof::{self, ARCHIVE_CHECK, ProofError, SNAPSHOT_CHECKS};
+use crate::proof::{self, ARCHIVE_CHECK, ProofError, Proving, SNAPSHOT_CHECKS};
+use crate::stop::Stop;
 
 /// What was found of one file or set.
 #[derive(Debug, Serialize)]
@@ -57,7 +58,7 @@ impl Finding {
 
     fn disproven(path: &Path, error: &ProofError) -> Self {
         let verdict = match error.reason() {
-            Reason::VolumeIo => Verdict::Unreadable,
+            Reason::VolumeIo | Reason::Interrupted | Reason::DeadlineExceeded => Verdict::Unreadable,
             _ => Verdict::Damaged,
         };
         Self::not_sound(path, verdict, error.check(), error.to_string())
@@ -79,7 +80,8 @@ impl Finding {
                     found.file_bytes,
                     self.checks.join(", ")
                 );
-                message.map_or_else(|| line.clone(), |message| format!("{line}; {message}"))
+                let line = message.map_or_else(|| line.clone(), |message| format!("{line}; {message}"));
+                [line].into_iter().chain(details(found)).collect::<Vec<_>>().join("\n  ")
             }
             (Verdict::Sound, None) => format!("sound: {path}"),
             (Verdict::Damaged, _) => format!("DAMAGED ({}): {}", self.failed_check(), message.unwrap_or("")),
@@ -93,9 +95,57 @@ impl Finding {
     }
 }
 
-pub(crate) fn run(args: &VerifyArgs, output: Output) -> Exit {
+/// What else an administrator wants to know of a sound snapshot, a line for each.
+fn details(found: &Description) -> Vec<String> {
+    let compacted = match found.finished_compact_revision {
+        Some(revision) => format!("compacted at revision {revision}"),
+        None => "never compacted".to_owned(),
+    };
+    let mut lines = vec![
+        format!(
+            "{} entries, {} of them revisions of keys; {compacted}; {} leases; authentication {}",
+            found.total_entries,
+            found.total_key_revisions,
+            found.leases,
+            if found.auth_enabled { "on" } else { "off" }
+        ),
+        format!(
+            "storage version {}; {} of {} bytes in use, pages of {}; CRC-32C {:x}",
+            found.storage_version.as_deref().unwrap_or("not recorded (before etcd 3.6)"),
+            found.in_use_bytes,
+            found.content_bytes,
+            found.page_bytes,
+            found.hash
+        ),
+    ];
+    let members: Vec<_> = found.members.iter().map(member).collect();
+    if !members.is_empty() {
+        lines.push(format!("members: {}", members.join(", ")));
+    }
+    let ways = found
+        .encryption
+        .iter()
+        .map(|way| format!("{} with {}:{}, key {}", way.values, way.provider, way.version, way.key_name));
+    if found.encrypted_values > 0 {
+        let ways = ways.collect::<Vec<_>>().join("; ");
+        lines.push(format!("values encrypted by the API server, whose keys a restore needs too: {ways}"));
+    }
+    for alarm in &found.alarms {
+        lines.push(format!("ALARM {} was raised by member {:x}", alarm.kind, alarm.member_id));
+    }
+    lines
+}
+
+fn member(member: &Member) -> String {
+    let name = if member.name.is_empty() { "(never started)" } else { &member.name };
+    let learner = if member.is_learner { ", a learner" } else { "" };
+    format!("{name} ({:x}{learner})", member.id)
+}
+
+pub(crate) fn run(args: &VerifyArgs, output: Output, stop: &Stop) -> Exit {
+    let proving = Proving { exact_keys: args.exact_keys, ..Proving::new(stop, args.progress) };
     // Each finding is told when it is there: a volume may take hours.
-    let findings = examine(&args.path, |finding| {
+    let findings = examine(&args.path, &proving, |finding| {
         if output == Output::Text {
             print(&finding.text());
         }
@@ -118,7 +168,7 @@ fn exit(findings: &[Finding]) -> Exit {
     }
 }
 
-fn examine(path: &Path, mut tell: impl FnMut(&Finding)) -> Vec<Finding> {
+fn examine(path: &Path, proving: &Proving, mut tell: impl FnMut(&Finding)) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut add = |finding: Finding| {
         tell(&finding);
@@ -126,13 +176,13 @@ fn examine(path: &Path, mut tell: impl FnMut(&Finding)) -> Vec<Finding> {
     };
     match fs::metadata(path) {
         Err(source) => add(Finding::disproven(path, &ProofError::Read { path: path.to_owned(), source })),
-        Ok(metadata) if metadata.is_file() => add(snapshot_file(path)),
+        Ok(metadata) if metadata.is_file() => add(snapshot_file(path, proving)),
         Ok(metadata) if !metadata.is_dir() => {
             let message = format!("{} is neither a file nor a directory", path.display());
             add(Finding::not_sound(path, Verdict::Unreadable, "ReadFailed", message));
         }
         Ok(_) if path.join(Manifest::FILE).exists() => match look(path) {
-            Ok(state) => add(set(path, state)),
+            Ok(state) => add(set(path, state, proving)),
             Err(error) => add(Finding::refused(path, &error)),
         },
         Ok(_) => match Volume::open(path).and_then(|volume| volume.sets()) {
@@ -140,22 +190,22 @@ fn examine(path: &Path, mut tell: impl FnMut(&Finding)) -> Vec<Finding> {
                 let message = format!("{} holds no set and is none; is the volume mounted there?", path.display());
                 add(Finding::not_sound(path, Verdict::Unreadable, "NoSets", message));
             }
-            Ok(sets) => sets.into_iter().for_each(|found| add(set(&found.path, found.state))),
+            Ok(sets) => sets.into_iter().for_each(|found| add(set(&found.path, found.state, proving))),
             Err(error) => add(Finding::refused(path, &error)),
         },
     }
     findings
 }
 
-fn snapshot_file(path: &Path) -> Finding {
+fn snapshot_file(path: &Path, proving: &Proving) -> Finding {
     let opened = File::open(path).map_err(|source| ProofError::Read { path: path.to_owned(), source });
-    match opened.and_then(|file| proof::snapshot(path, &file)) {
+    match opened.and_then(|file| proof::snapshot(path, &file, proving)) {
         Ok(description) => Finding::sound(path, description, false, None),
         Err(error) => Finding::disproven(path, &error),
     }
 }
 
-fn set(path: &Path, state: Look) -> Finding {
+fn set(path: &Path, state: Look, proving: &Proving) -> Finding {
     let manifest = match state {
         Look::Consistent { manifest, .. } => manifest,
         Look::Damaged { damage, .. } => {
@@ -167,7 +217,7 @@ fn set(path: &Path, state: Look) -> Finding {
         }
         Look::Foreign { why } => return Finding::not_sound(path, Verdict::Foreign, "Foreign", why),
     };
-    match proof::set(path, &manifest) {
+    match proof::set(path, &manifest, proving) {
         Ok(description) => {
             let waived = &manifest.verification.waived;
             let message =

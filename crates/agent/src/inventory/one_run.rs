@@ -8,7 +8,8 @@ use crate::cli::InventoryArgs;
 use crate::exit::Exit;
 use crate::journal::{Journal, host_name};
 use crate::lock::lock_volume;
-use crate::proof;
+use crate::progress::ProgressMode;
+use crate::proof::{self, ProofError, Proving};
 use crate::stop::Stop;
 
 /// The report, and whether it answers the question.
@@ -79,8 +80,11 @@ async fn look_up(
         journal.recall(&set.manifest.warnings);
         journal.owner = Some(set.manifest.owner.clone());
         let reported = set.reported();
-        return match stop.blocking(move || proof::set(&set.path, &set.manifest)).await? {
+        // Standard error ends up between the answer's lines where a pod's log is read.
+        let proving = Proving::new(stop, ProgressMode::None);
+        return match stop.blocking(move || proof::set(&set.path, &set.manifest, &proving)).await? {
             Ok(_) => Ok(Found::Set(Box::new(reported))),
+            Err(ProofError::Stopped(stopped)) => Err(stopped.into()),
             Err(error) if error.reason() == Reason::VolumeIo => Err(InventoryError::Unreadable(error)),
             Err(error) => Ok(Found::Failed(error.reason(), error.to_string())),
         };

@@ -68,7 +68,8 @@ pub(super) async fn archive(
 async fn prove(stop: &Stop, staging: &Staging, name: String) -> Result<SetFile, SaveError> {
     let path = staging.path().join(&name);
     let file: File = staging.open(&name)?;
-    let proven = stop.blocking(move || proof::archive(&path, &file)).await?;
-    let (sha256, size_bytes) = proven.map_err(SaveError::Unsound)?;
+    let own = stop.clone();
+    let proven = stop.blocking(move || proof::archive(&path, &file, &own)).await?;
+    let (sha256, size_bytes) = proven.map_err(SaveError::unsound)?;
     Ok(SetFile { role: FileRole::StaticResources, name, size_bytes, sha256 })
 }

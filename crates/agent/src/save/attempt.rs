@@ -3,16 +3,16 @@ use std::io;
 use std::path::Path;
 
 use etcd_backup_core::{Lineage, Warning};
-use etcd_backup_etcd::{Candidate, EtcdError, Quorum, SnapshotStream, linearizable_revision};
+use etcd_backup_etcd::{Candidate, EtcdError, Quorum, SnapshotStream, Streamed, linearizable_revision};
 use etcd_backup_snapshot::Description;
 use etcd_backup_store::{Staging, StoreError};
 
 use super::error::SaveError;
 use super::room::Coming;
-use super::{Context, Run, room};
+use super::{Context, Run, cluster_state, room};
 use crate::journal::Journal;
 use crate::progress::Progress;
-use crate::proof;
+use crate::proof::{self, ProofError, Proving};
 
 /// How often a snapshot may be begun because it had grown while room was made for it.
 const OPENINGS: u32 = 5;
@@ -26,6 +26,8 @@ pub(super) struct Saved {
     pub(super) required_revision: Option<i64>,
     /// What it holds.
     pub(super) description: Description,
+    /// The version of the cluster, if its own objects tell it.
+    pub(super) cluster_version: Option<String>,
 }
 
 impl Saved {
@@ -47,6 +49,8 @@ pub(super) async fn attempt(
     run: &mut Run<'_>,
 ) -> Result<Saved, SaveError> {
     let required_revision = required_revision(context, &candidate, &mut run.journal).await?;
+    let state = cluster_state::look(context, &candidate, required_revision).await?;
+    cluster_state::require_settled(context, &state.warnings)?;
     let coming = Coming {
         lineage: lineage(&candidate, required_revision.unwrap_or(0), candidate.raft_index),
         verified: context.archives && required_revision.is_some(),
@@ -54,21 +58,21 @@ pub(super) async fn attempt(
     let stream = begin(context, &candidate, &coming, run).await?;
     let file = staging.create(name)?;
     let taken = match write(context, stream, &file).await {
-        Ok(()) => {
+        Ok(streamed) => {
             let path = staging.path().join(name);
-            prove(context, &candidate, required_revision, &path, file, &mut run.journal).await
+            prove(context, streamed, required_revision, &path, file, &mut run.journal).await
         }
         Err(error) => Err(error),
     };
     run.observe();
     match taken {
         Ok(description) => {
-            candidate.warnings.iter().for_each(|warning| run.journal.warn(warning.clone()));
+            candidate.warnings.iter().chain(&state.warnings).for_each(|warning| run.journal.warn(warning.clone()));
             if required_revision.is_none() {
                 let message = "there was no quorum to prove that the snapshot is not old (--allow-no-quorum)";
                 run.journal.warn(Warning::new("FreshnessNotProven", message));
             }
-            Ok(Saved { candidate, required_revision, description })
+            Ok(Saved { candidate, required_revision, description, cluster_version: state.version })
         }
         Err(error) => {
             staging.remove(name)?;
@@ -121,11 +125,10 @@ async fn begin(
     Err(SaveError::OutgrowsRoom { member: candidate.to_string(), bytes })
 }
 
-async fn write(context: &Context<'_>, stream: SnapshotStream, file: &File) -> Result<(), SaveError> {
+async fn write(context: &Context<'_>, stream: SnapshotStream, file: &File) -> Result<Streamed, SaveError> {
     let mut progress = Progress::start(context.progress, "snapshot", stream.size_bytes());
     let own = file.try_clone().map_err(|source| volume_error("open", context, source))?;
-    stream.write_to(own, |bytes| progress.at(bytes)).await?;
-    Ok(())
+    Ok(stream.write_to(own, |bytes| progress.at(bytes)).await?)
 }
 
 /// Which etcd data a member has at this revision, 0 if that is not known.
@@ -137,7 +140,7 @@ fn lineage(candidate: &Candidate, revision: i64, raft_index: Option<u64>) -> Lin
 /// Proves the snapshot from the disk, and that it is not old.
 async fn prove(
     context: &Context<'_>,
-    candidate: &Candidate,
+    streamed: Streamed,
     required_revision: Option<i64>,
     path: &Path,
     file: File,
@@ -150,12 +153,25 @@ async fn prove(
 
     journal.enter("verify");
     let path = path.to_owned();
-    let proven = context.stop.blocking(move || proof::snapshot(&path, &file)).await?;
-    let description = proven.map_err(SaveError::Unsound)?;
+    let proving = Proving::new(context.stop, context.progress);
+    let member = streamed.member.clone();
+    let proven = move || proof::snapshot(&path, &file, &proving).map_err(|error| unsound(error, &streamed, &file));
+    let description = context.stop.blocking(proven).await??;
     let found = description.current_revision();
     match required_revision {
-        Some(required) if found < required => Err(SaveError::Stale { member: candidate.to_string(), found, required }),
+        Some(required) if found < required => Err(SaveError::Stale { member, found, required }),
         _ => Ok(description),
+    }
+}
+
+/// Whose fault it is that what was saved is not sound: the member's, if it is what came, or the disk's.
+fn unsound(error: ProofError, streamed: &Streamed, file: &File) -> SaveError {
+    match error {
+        ProofError::Snapshot { .. } => match streamed.is_broken_in(file) {
+            Ok(Some(broken)) => broken.into(),
+            _ => SaveError::Unsound(error),
+        },
+        _ => SaveError::unsound(error),
     }
 }
 

@@ -126,6 +126,7 @@ mod tests {
             cert: None,
             key: None,
             allow_no_quorum: false,
+            require_settled: false,
         }
     }
 

@@ -33,6 +33,10 @@ pub(crate) enum SaveError {
     Connection(#[from] ConnectionError),
     #[error(transparent)]
     Etcd(#[from] EtcdError),
+    #[error(
+        "the cluster is being changed ({reason}), and --require-settled asks to wait: {why}. To save it all the same, leave --require-settled out"
+    )]
+    NotSettled { reason: String, why: String },
     #[error("what was just saved is not sound: {0}")]
     Unsound(ProofError),
     #[error("the set that this run published before is no longer sound: {0}")]
@@ -44,6 +48,22 @@ pub(crate) enum SaveError {
 }
 
 impl SaveError {
+    /// What was just saved did not pass.
+    pub(super) fn unsound(error: ProofError) -> Self {
+        match error {
+            ProofError::Stopped(stopped) => stopped.into(),
+            error => Self::Unsound(error),
+        }
+    }
+
+    /// What this run published before did not pass.
+    pub(super) fn published_unsound(error: ProofError) -> Self {
+        match error {
+            ProofError::Stopped(stopped) => stopped.into(),
+            error => Self::PublishedUnsound(error),
+        }
+    }
+
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Stopped(stopped) => stopped.reason(),
@@ -53,6 +73,7 @@ impl SaveError {
             Self::StaticResources(error) => error.reason(),
             Self::Connection(error) => error.reason(),
             Self::Etcd(error) => error.reason(),
+            Self::NotSettled { .. } => Reason::NotSettled,
             Self::Unsound(error) | Self::PublishedUnsound(error) => error.reason(),
             Self::Stale { .. } => Reason::SnapshotStale,
         }
@@ -67,6 +88,7 @@ impl SaveError {
                 Reason::Tls
                     | Reason::PermissionDenied
                     | Reason::NoMember
+                    | Reason::NoHealthyMember
                     | Reason::NoQuorum
                     | Reason::Stalled
                     | Reason::StreamBroken

@@ -1,5 +1,5 @@
 use etcd_backup_core::{
-    ClusterFacts, FileRole, MANIFEST_SCHEMA, Manifest, Owner, SetFile, SnapshotFacts, Stamp, Verification, Warning,
+    ClusterFacts, FileRole, MANIFEST_SCHEMA, Manifest, Owner, SetFile, SnapshotFacts, Stamp, Verification,
 };
 use jiff::Timestamp;
 
@@ -67,7 +67,7 @@ pub(super) fn bytes(manifest: &Manifest) -> u64 {
 }
 
 fn facts(saved: &Saved) -> SnapshotFacts {
-    let Saved { candidate, required_revision, description } = saved;
+    let Saved { candidate, required_revision, description, .. } = saved;
     SnapshotFacts {
         revision: description.current_revision(),
         required_revision: *required_revision,
@@ -81,38 +81,5 @@ fn facts(saved: &Saved) -> SnapshotFacts {
         member_name: Some(candidate.name.clone()),
         raft_term: candidate.status.raft_term,
         raft_index: description.consistent_index,
-    }
-}
-
-/// What to say of encrypted values and the keys to them.
-pub(super) fn encryption_warning(encrypted_values: u64, encryption_config: bool) -> Option<Warning> {
-    if encrypted_values == 0 {
-        return None;
-    }
-    Some(if encryption_config {
-        let message = "the snapshot holds encrypted values, and the archive beside it the keys to them: keep the two files apart, or protect the set like the keys";
-        Warning::new("KeysBesideData", message)
-    } else {
-        let message = format!(
-            "the snapshot holds {encrypted_values} encrypted values, and kube-apiserver's encryption configuration is not in the archive: without a copy of its keys kept elsewhere these values are lost"
-        );
-        Warning::new("EncryptionKeysNotInSet", message)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn encrypted_values_are_warned_of_with_or_without_their_keys() {
-        for (values, config, reason) in [
-            (0, false, None),
-            (0, true, None),
-            (7, false, Some("EncryptionKeysNotInSet")),
-            (7, true, Some("KeysBesideData")),
-        ] {
-            assert_eq!(encryption_warning(values, config).map(|warning| warning.reason).as_deref(), reason);
-        }
     }
 }

@@ -2,28 +2,37 @@
 
 mod archive;
 mod attempt;
+mod cluster_state;
 mod connection;
+mod encryption;
 mod error;
 mod manifest;
+mod overdue;
 mod room;
+
+use std::sync::Arc;
 
 use etcd_backup_core::{Layout, Owner, Reason, Report, ReportedSet, RetentionReason, SetName, Stage, Stamp, Warning};
 use etcd_backup_etcd::{Connection, Limits, Quorum, candidates, survey};
 use etcd_backup_store::{LockedVolume, Staging};
 use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 use crate::catalogue;
 use crate::cli::{LayoutChoice, SaveArgs};
 use crate::journal::{Journal, host_name, random_run_id};
 use crate::lock::lock_volume;
 use crate::progress::ProgressMode;
-use crate::proof;
+use crate::proof::{self, Proving};
 use crate::retention::{PolicySource, Retention};
 use crate::static_resources::detect_layout;
-use crate::stop::Stop;
+use crate::stop::{Stop, Stopped};
 use archive::StaticResources;
 use attempt::Saved;
+use encryption::EncryptedValues;
 use error::SaveError;
+use overdue::{LAST_WORDS, Reached, overdue};
 
 /// Bytes that a manifest nearly always stays below. Its own size is looked at before it is written.
 const MANIFEST_BYTES: u64 = 16 * 1024;
@@ -35,6 +44,8 @@ struct Context<'a> {
     connection: Connection,
     limits: Limits,
     quorum: Quorum,
+    /// Whether a cluster that is being changed is not saved.
+    require_settled: bool,
     reserve_percent: u8,
     /// Whether the set will have an archive of static pod resources.
     archives: bool,
@@ -58,19 +69,53 @@ impl Run<'_> {
 }
 
 /// Takes a backup. Whatever happens, the report tells it; it is on the volume too if the lock was had.
-pub(crate) async fn run(args: &SaveArgs, stop: &Stop) -> Report {
+///
+/// The work has a thread and a runtime of its own, so that it can be reported also when the volume keeps that thread.
+pub(crate) async fn run(args: Arc<SaveArgs>, stop: &Stop) -> Report {
     let run_id = args.run.run_id.clone().unwrap_or_else(random_run_id);
     let node = args.run.node.clone().unwrap_or_else(host_name);
-    let owner = Owner { cluster: args.run.cluster.clone(), ..args.run.owner.clone() };
     let mut journal = Journal::begin(run_id, node, Timestamp::now());
-    journal.owner = Some(owner.clone());
+    journal.owner = Some(Owner { cluster: args.run.cluster.clone(), ..args.run.owner.clone() });
+    let unfinished = journal.clone();
+    let (reached, watched) = watch::channel(Reached::Lock);
+    let overdue = overdue(stop, args.limits.lock_timeout, LAST_WORDS, watched);
+    let volume = args.volume.clone();
+    let own = stop.clone();
+    let working = spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let report = runtime.block_on(work(&args, &own, journal, &reached));
+        // What was left behind because it does not return ends with the process.
+        runtime.shutdown_background();
+        Ok::<_, std::io::Error>(report)
+    });
+    let (reason, message) = tokio::select! {
+        biased;
+        done = working => match done {
+            Ok(Ok(report)) => return report,
+            Ok(Err(error)) => (Reason::Internal, format!("the system gives no event queue: {error}")),
+            Err(error) => (Reason::Internal, Stopped::Panicked(error.to_string()).to_string()),
+        },
+        stopped = overdue => {
+            let volume = volume.display();
+            (stopped.reason(), format!("{stopped}. A file operation on {volume} does not return: check the volume and its server"))
+        }
+    };
+    unfinished.failed(reason, message, Timestamp::now())
+}
+
+async fn work(args: &SaveArgs, stop: &Stop, mut journal: Journal, reached: &watch::Sender<Reached>) -> Report {
     let locked = match lock(args, stop, &mut journal).await {
         Ok(locked) => locked,
         Err(error) => return journal.failed(error.reason(), error.to_string(), Timestamp::now()),
     };
     let stop = stop.within(args.limits.deadline);
+    reached.send_replace(Reached::Saving(stop.clone()));
+    let owner = Owner { cluster: args.run.cluster.clone(), ..args.run.owner.clone() };
     let mut run = Run { journal, retention: None };
     let saved = save(args, owner, &stop, &locked, &mut run).await;
+    if saved.is_ok() {
+        reached.send_replace(Reached::Published);
+    }
     if let (Ok((_, set)), Some(retention)) = (&saved, &mut run.retention) {
         run.journal.enter("prune");
         prune(retention, &set.name, &stop, &mut run.journal).await;
@@ -144,7 +189,9 @@ async fn save<'a>(
         run.journal.enter("verify");
         let reported = set.reported();
         run.journal.recall(&set.manifest.warnings);
-        stop.blocking(move || proof::set(&set.path, &set.manifest)).await?.map_err(SaveError::PublishedUnsound)?;
+        let proving = Proving::new(stop, args.progress);
+        let proven = stop.blocking(move || proof::set(&set.path, &set.manifest, &proving)).await?;
+        proven.map_err(SaveError::published_unsound)?;
         run.retention.iter_mut().for_each(|retention| retention.has_proven(&reported.name));
         return Ok((Reason::AlreadyPublished, reported));
     }
@@ -167,11 +214,12 @@ async fn save<'a>(
         connection: connection::connection(&args.etcd, layout, &args.source.kubernetes_dir, run.journal.node())?,
         limits: Limits {
             progress_timeout: args.limits.progress_timeout,
-            sink_floor_bytes_per_second: args.limits.min_rate,
+            floor_bytes_per_second: args.limits.min_rate,
             deadline: stop.deadline(),
             ..Limits::default()
         },
         quorum: if args.etcd.allow_no_quorum { Quorum::NotRequired } else { Quorum::Required },
+        require_settled: args.etcd.require_settled,
         reserve_percent: args.limits.reserve_percent,
         archives: resources.is_some(),
         beside_the_snapshot: archive_bytes.saturating_add(MANIFEST_BYTES),
@@ -205,17 +253,18 @@ async fn make_set(
 
     run.journal.enter("publish");
     let encryption_config = collected.as_ref().is_some_and(|collected| collected.encryption_config);
-    if let Some(warning) = manifest::encryption_warning(saved.description.encrypted_values, encryption_config) {
-        run.journal.warn(warning);
-    }
+    let of_values = EncryptedValues::of(&saved.description).warnings(encryption_config);
+    let of_data = cluster_state::continues_last_set(locked.volume(), &owner, &coming.lineage);
+    of_values.into_iter().chain(of_data).for_each(|warning| run.journal.warn(warning));
+    let collected_version = collected.and_then(|collected| collected.cluster_version);
     let manifest = manifest::build(manifest::Parts {
         owner,
         sequence: locked.next_sequence()?,
         journal: &run.journal,
         stamp: &stamp,
+        cluster_version: saved.cluster_version.clone().or(collected_version),
         saved,
         archive,
-        cluster_version: collected.and_then(|collected| collected.cluster_version),
         now: Timestamp::now(),
     });
     let bytes = manifest::bytes(&manifest);
@@ -253,6 +302,10 @@ async fn snapshot(
 ) -> Result<Saved, SaveError> {
     run.journal.enter("survey");
     let survey = context.stop.or(survey(&context.connection)).await??;
+    if let Some(mixed) = cluster_state::mixed_versions(&survey) {
+        cluster_state::require_settled(context, [&mixed])?;
+        run.journal.warn(mixed);
+    }
     let choice = candidates(&survey, context.quorum);
     let mut last = SaveError::from(choice.refusal());
     for candidate in choice.ordered {

@@ -10,7 +10,7 @@ use crate::number::{keep, retention};
 use crate::size::at_most;
 
 /// The snapshot of a set, kept apart for a restore.
-fn kept_apart(bed: &Bed, report: &Report) -> PathBuf {
+pub(crate) fn kept_apart(bed: &Bed, report: &Report) -> PathBuf {
     let set = bed.volume().join(report.set.as_ref().unwrap().name.as_str());
     let snapshot = names(&set).into_iter().find(|name| name.ends_with(".db")).unwrap();
     let copy = bed.kubernetes().join(&snapshot);
@@ -19,7 +19,7 @@ fn kept_apart(bed: &Bed, report: &Report) -> PathBuf {
 }
 
 /// Restores etcd from a snapshot, as an administrator does, with the cluster's own etcdutl.
-fn restore(bed: &mut Bed, snapshot: &Path, more: &[&str]) {
+pub(crate) fn restore(bed: &mut Bed, snapshot: &Path, more: &[&str]) {
     let listed = bed.etcd.etcdctl(&["member", "list", "-w", "json"]).unwrap();
     let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
     let peer = listed["members"][0]["peerURLs"][0].as_str().unwrap().to_owned();
@@ -35,7 +35,7 @@ fn restore(bed: &mut Bed, snapshot: &Path, more: &[&str]) {
     bed.etcd.restart(0).unwrap();
 }
 
-fn put(bed: &Bed, key: &str) {
+pub(crate) fn put(bed: &Bed, key: &str) {
     bed.etcd.etcdctl(&["put", key, "value"]).unwrap();
 }
 

@@ -5,12 +5,15 @@
 
 mod bed;
 mod catalogue;
+mod hostile;
 mod interruption;
 mod inventory;
 mod killed;
+mod last_set;
 mod lineage;
 mod members;
 mod number;
+mod openshift;
 mod operations;
 mod policy;
 mod prune;

@@ -198,6 +198,11 @@ fn encrypted_values_are_warned_of() {
     bed.put("enc.yaml", "keys");
     let report = bed.save().run().ended(0);
     assert_eq!(warnings(&report), ["KeysBesideData"]);
+
+    bed.etcd.etcdctl(&["put", "/registry/secrets/default/s", "k8s:enc:kms:v2:vault:secret"]).unwrap();
+    let report = bed.save().run().ended(0);
+    assert_eq!(warnings(&report), ["KeysInKms", "KeysBesideData"], "the older revision is still in the snapshot");
+    assert!(report.warnings[0].message.contains("vault"), "{:?}", report.warnings);
 }
 
 #[test]

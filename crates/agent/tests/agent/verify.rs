@@ -1,6 +1,6 @@
 use std::fs::{self, File};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -93,6 +93,53 @@ fn a_snapshot_sealed_anew_does_not_pass_for_the_sets_own() {
     fs::copy(foreign, &own).unwrap();
     let ran = verify(&bed.set());
     assert_eq!(failed(&ran), (Some(3), "damaged".into(), "Differs".into()), "{}", ran.stdout);
+}
+
+#[test]
+fn what_a_snapshot_holds_is_told_in_text_and_json() {
+    let bed = Bed::new();
+    bed.save().run().ended(0);
+    let snapshot = bed.file_of_set(".db");
+    let json = verify(&snapshot).json()[0]["snapshot"].clone();
+    assert_eq!((json["totalKeys"].as_u64(), json["totalKeyRevisions"].as_u64()), (Some(1), Some(3)), "{json}");
+    let exact = Agent::new("verify").arg(&snapshot).arg("--exact-keys").run().json()[0]["snapshot"].clone();
+    assert_eq!(exact, json);
+
+    let text = Agent::new("verify").arg(&snapshot).text().run().stdout;
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("sound: ") && lines[0].ends_with("proven: size, sha256, pages, keys"), "{text}");
+    assert!(lines[1].contains(" entries, 3 of them revisions of keys; never compacted; 0 leases"), "{text}");
+    let hash = json["hash"].as_u64().unwrap();
+    assert!(lines[2].ends_with(&format!("pages of 4096; CRC-32C {hash:x}")), "{text}");
+    let member = json["members"][0]["id"].as_str().unwrap();
+    assert!(lines[3].contains(member), "{text}");
+}
+
+#[test]
+fn a_signal_ends_a_verification_at_once() {
+    let bed = Bed::new();
+    bed.save().run().ended(0);
+    // Meta pages that are right, and then more zeros than can be read in the time that the test gives.
+    let (pages, page) = (1_u64 << 24, 4096);
+    let mut content = fs::read(bed.file_of_set(".db")).unwrap();
+    for meta in [16, page + 16] {
+        content[meta + 40..meta + 48].copy_from_slice(&pages.to_le_bytes());
+        let hash = content[meta..meta + 56]
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        content[meta + 56..meta + 64].copy_from_slice(&hash.to_le_bytes());
+    }
+    let path = bed.kubernetes().join("large.db");
+    file(&path, &content);
+    File::options().write(true).open(&path).unwrap().set_len(pages * page as u64 + 32).unwrap();
+
+    let running = Agent::new("verify").arg(&path).start();
+    std::thread::sleep(Duration::from_secs(1));
+    let asked = Instant::now();
+    running.signal(rustix::process::Signal::TERM);
+    let ran = running.wait();
+    assert_eq!((ran.exit, ran.stdout.as_str()), (Some(5), ""), "{}", ran.stderr);
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
 }
 
 #[test]
