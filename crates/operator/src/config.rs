@@ -26,6 +26,9 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would replace the command's help")]
     pub limits: Limits,
+    /// Fail backups while the cluster is being changed, instead of making them with a warning
+    #[arg(long, env = "REQUIRE_SETTLED")]
+    pub require_settled: bool,
     /// Port of /healthz, /readyz and /metrics
     #[arg(long, env = "PORT", default_value_t = 8080)]
     pub port: u16,

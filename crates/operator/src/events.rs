@@ -20,7 +20,7 @@ pub(crate) async fn send<K>(
     let event = Event {
         type_,
         reason: reason.to_owned(),
-        note: Some(message.chars().take(MAX_NOTE / 4).collect()),
+        note: Some(message[..message.floor_char_boundary(MAX_NOTE)].to_owned()),
         action: action.to_owned(),
         secondary: None,
     };

@@ -50,6 +50,44 @@ async fn from_apply_to_completed() {
 }
 
 #[tokio::test]
+async fn each_reason_of_a_warning_is_one_event() {
+    let bed = Bed::new("warned").await;
+    let operator = bed.operator(&[]).await;
+    let backup = bed.backup("warned", "claim").await;
+    let job = bed.until("warned", "Pending/Starting").await.job_name.unwrap();
+    let pod = bed.pod_of(&job).await;
+    bed.pod_runs(&pod).await;
+    bed.until("warned", "Running/Saving").await;
+    let mut report = report(&backup, "Completed", "Completed");
+    // Longer in bytes than an event may be.
+    let long = "ü".repeat(600);
+    report["warnings"] = json!([{"reason": "MemberDropped", "message": "m1"}, {"reason": "RolloutInProgress", "message": long},
+                                {"reason": "MemberDropped", "message": "m2"}]);
+    bed.pod_reports(&pod, &report).await;
+    let status = bed.until("warned", "Completed/Completed").await;
+    assert!(conditions::is_true(&status.conditions, "Verified"));
+    let told: Vec<&str> = status.warnings.iter().map(|warning| warning.reason.as_str()).collect();
+    assert_eq!(told, ["MemberDropped", "RolloutInProgress", "MemberDropped"]);
+    let expected = ["Starting", "Saving", "Completed", "MemberDropped", "RolloutInProgress"];
+    eventually("the events", || async { bed.events("warned") == expected }).await;
+
+    // Nothing is told again when the object, its Job or the operator comes again.
+    bed.kubectl(&["label", "etcdbackup/warned", "touched=yes"]);
+    bed.job_completes(&job).await;
+    operator.stop().await;
+    let operator = bed.operator(&[]).await;
+    bed.stays("warned", "Completed/Completed").await;
+    assert_eq!(bed.events("warned"), expected);
+    let series = ["get", "events.events.k8s.io", "-n", "default", "--field-selector", "regarding.name=warned"];
+    assert_eq!(
+        bed.kubectl(&[&series[..], &["-o", "jsonpath={.items[*].series}"]].concat()),
+        "",
+        "an event is repeated"
+    );
+    operator.stop().await;
+}
+
+#[tokio::test]
 async fn a_failed_report_fails_the_backup_once_the_job_gives_up() {
     let bed = Bed::new("failed").await;
     let operator = bed.operator(&[]).await;

@@ -52,6 +52,13 @@ impl Command {
         Self { args: vec![verb.to_owned(), "/backup".to_owned()], ..Self::default() }
     }
 
+    /// Adds a flag that has no value.
+    #[must_use]
+    pub(crate) fn switch(mut self, name: &str) -> Self {
+        self.args.push(format!("--{name}"));
+        self
+    }
+
     /// Adds a flag with its value.
     #[must_use]
     pub(crate) fn flag(mut self, name: &str, value: impl Into<String>) -> Self {

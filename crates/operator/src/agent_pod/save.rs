@@ -25,6 +25,9 @@ pub(crate) fn command(command: Command, owner: &Owner, config: &Config) -> Comma
         Platform::OpenShift => (openshift_mounts(), OPENSHIFT_TLS),
     };
     command.mounts.extend(mounts);
+    if config.require_settled {
+        command = command.switch("require-settled");
+    }
     command
         .flag("cacert", ca)
         .flag("cert", cert)

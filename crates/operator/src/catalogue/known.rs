@@ -167,7 +167,7 @@ pub(crate) fn report_of(origin: &Origin, volume_id: &str) -> Report {
         set: Some(origin.set.clone()),
         retention: None,
         catalogue: None,
-        warnings: Vec::new(),
+        warnings: origin.warnings.clone(),
         phases: Vec::new(),
     }
 }

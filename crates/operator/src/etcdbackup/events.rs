@@ -1,6 +1,10 @@
-//! Events: one per change of phase or reason, so that `kubectl describe` tells the story.
+//! Events: one per change of phase or reason, so that `kubectl describe` tells the story, and one for
+//! each reason that a completed backup is warned of.
+
+use std::collections::HashSet;
 
 use etcd_backup_api::EtcdBackup;
+use etcd_backup_core::Warning;
 use kube::runtime::events::EventType;
 
 use super::decision::Verdict;
@@ -24,6 +28,12 @@ pub(crate) async fn publish(context: &Context, before: &EtcdBackup, verdict: &Ve
     }
     let type_ = if is_warning(verdict) { EventType::Warning } else { EventType::Normal };
     events::send(&context.recorder, before, type_, phase, reason, &message).await;
+    if let Verdict::Completed(report) = verdict {
+        for warning in one_of_each_reason(&report.warnings) {
+            let Warning { reason, message } = warning;
+            events::send(&context.recorder, before, EventType::Warning, phase, reason, message).await;
+        }
+    }
 }
 
 /// Publishes what has become of the set of an EtcdBackup that had ended.
@@ -35,6 +45,12 @@ pub(crate) async fn publish_kept(context: &Context, backup: &EtcdBackup, kept: &
 /// Publishes that a stored object is no EtcdBackup; it has no status that could say so.
 pub(crate) async fn publish_unreadable(context: &Context, object: &Guarded, error: &Error) {
     events::send(&context.recorder, object, EventType::Warning, "Read", error.reason(), &error.to_string()).await;
+}
+
+/// The first warning of each reason; the status has all of them.
+fn one_of_each_reason(warnings: &[Warning]) -> impl Iterator<Item = &Warning> {
+    let mut told = HashSet::new();
+    warnings.iter().filter(move |warning| told.insert(warning.reason.as_str()))
 }
 
 fn is_warning(verdict: &Verdict) -> bool {

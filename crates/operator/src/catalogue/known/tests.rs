@@ -1,4 +1,4 @@
-use etcd_backup_core::Reason;
+use etcd_backup_core::{Reason, Warning};
 use serde_json::json;
 
 use super::*;
@@ -147,8 +147,10 @@ fn a_set_tells_what_its_run_would_have_reported() {
         completion_time: told.completion_time,
         node: told.node.clone(),
         set: told.set.clone().unwrap(),
+        warnings: vec![Warning::new("RolloutInProgress", "etcd is being rolled out")],
     };
     let report = report_of(&origin, "v");
     assert_eq!((report.outcome, report.reason), (Outcome::Completed, Reason::Completed));
+    assert_eq!(report.warnings, origin.warnings);
     assert_eq!((&report.set, &report.owner, &report.volume_id), (&told.set, &told.owner, &told.volume_id));
 }

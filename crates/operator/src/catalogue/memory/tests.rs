@@ -118,6 +118,7 @@ fn a_run_is_waited_for_while_the_volume_is_to_be_listed() {
         completion_time: report.completion_time,
         node: "n".into(),
         set: report.set.unwrap(),
+        warnings: Vec::new(),
     };
     let whole = BTreeMap::from([(run.clone(), Arc::new(origin))]);
     catalogues.read("claim", Listing { whole: whole.clone(), ..listing(25, &[1]) }, Timestamp::UNIX_EPOCH);

@@ -91,6 +91,20 @@ fn the_deadlines_are_the_configured_ones() {
 }
 
 #[test]
+fn a_settled_cluster_is_required_where_the_operator_was_told_so() {
+    for (flag, expected) in [(None, false), (Some("--require-settled"), true)] {
+        let base = ["etcd-backup-operator", "--platform", "openshift", "--image", "i"];
+        let config = Config::parse_from(base.into_iter().chain(flag));
+        let mut backup = EtcdBackup::new("b", EtcdBackupSpec { pvc_name: "claim".into(), recorded: None });
+        backup.metadata.uid = Some("0b8f6f53-5c1b".into());
+        let request = backup.request("c", "ns", Layout::OpenShift).unwrap();
+        let pod = save_job(&backup, &request, "j", &config).spec.unwrap().template.spec.unwrap();
+        let args = pod.containers[0].args.clone().unwrap();
+        assert_eq!(args.iter().any(|arg| arg == "--require-settled"), expected, "{args:?}");
+    }
+}
+
+#[test]
 fn the_agent_logs_what_the_operator_was_told() {
     let filter = |args: &[&str]| {
         let base = ["etcd-backup-operator", "--platform", "kubeadm", "--image", "example.org/etcd-backup:1"];
