@@ -10,14 +10,17 @@ OUT    := target/$(TARGET)/release
 TOOLS  := target/tools
 IMAGE  := localhost/etcd-backup:dev
 DENY   := 0.20.2
+CARGO_FUZZ := 0.13.2
 KUBERNETES := v1.34.4
+# The four versions of etcd that backups are taken of; there is no etcdutl 3.4.
+ETCD   := $(addprefix $(TOOLS)/,go/etcd go/etcdutl etcd-3.4/etcd etcd-3.5/etcd etcd-3.5/etcdutl etcd-3.7/etcd etcd-3.7/etcdutl)
 # Static binaries for an image without anything else in it; only for --target, so that build scripts stay dynamic.
 STATIC := CARGO_TARGET_$(shell echo $(TARGET) | tr a-z- A-Z_)_RUSTFLAGS="-C target-feature=+crt-static"
 TESTBED := cargo run -q -p etcd-backup-testbed --
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock rust-toolchain.toml
 GO_SOURCES := $(wildcard tests/cluster/*.go tests/cluster/*/*.go) tests/cluster/go.mod tests/cluster/go.sum
 
-.PHONY: help demo demo-down test e2e measure check generate image tools clean
+.PHONY: help demo demo-down test e2e faults measure bench differential fuzz fuzz-build fuzz-corpus check generate image tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,12 +33,40 @@ demo-down: ## end the demo's cluster
 
 test: target/.apt-build $(TOOLS)/kube ## unit and integration tests, against a real etcd and kube-apiserver (no root needed)
 	cargo test --workspace
+	cargo test --release -p etcd-backup-snapshot
 
 e2e: target/.apt-bed $(TOOLS)/kube target/image.tar ## the whole product in a real cluster (root); ARGS="name" runs only what matches
 	cargo run -q -p etcd-backup-e2e --bin e2e -- $(ARGS)
 
+faults: target/.apt-faults $(TOOLS)/kube ## real faults in the middle of real backups, and what came of them, in a table (root); ARGS="disk-slow" causes only that
+	cargo build -q -p etcd-backup-agent -p etcd-backup-e2e --bin etcd-backup --bin faults
+	unshare --mount --propagation private target/debug/faults $(ARGS)
+
 measure: ## figures that need no cluster
 	cargo run -q --release -p etcd-backup-core --example plan_figures | tee -a target/measured.txt
+
+# 4gb takes 10 GB of disk. SERVERS may name other versions too, such as target/tools/etcd-3.5/etcd.
+SIZES   ?= 10mb 100mb 1gb
+ROUNDS  ?= 5
+SERVERS ?= $(TOOLS)/go/etcd
+bench: target/.apt-build $(SERVERS) $(TOOLS)/go/etcdctl $(TOOLS)/go/etcdutl $(OUT)/etcd-backup ## save and verify against etcd's own tools, in turn; SIZES="10mb" ROUNDS=1 for a quick look
+	cargo run -q -p etcd-backup-bench -- run --sizes "$(SIZES)" --rounds $(ROUNDS) --etcd "$(SERVERS)" --agent $(OUT)/etcd-backup --tools $(TOOLS)/go
+
+differential: target/.apt-build $(TOOLS)/kube $(ETCD) ## what etcdutl and etcd 3.4 to 3.7 refuse, we refuse; what we accept, they restore and boot; DIFFERENTIAL_SEED=1
+	cargo run -q -p etcd-backup-differential
+
+# CPU seconds for each target, and which targets.
+FUZZ_SECONDS ?= 1800
+FUZZ_TARGET  ?= page verify manifest report schedule
+fuzz: fuzz-build ## search for inputs that break a promise, half an hour of CPU time for each target; FUZZ_TARGET=verify FUZZ_SECONDS=60
+	nice -n 19 cargo run -q -p etcd-backup-fuzz --example campaign -- --bin $(FUZZ_BIN) --seconds $(FUZZ_SECONDS) $(FUZZ_TARGET)
+
+fuzz-corpus: fuzz-build ## add to fuzz/corpus, which `make test` replays, inputs that the runs of `make fuzz` have found: the 100 that cover most
+	for target in $(FUZZ_TARGET); do \
+	  $(FUZZ_BIN)/$$target -use_counters=0 -set_cover_merge=1 target/fuzz/saved/$$target target/fuzz/corpus/$$target; \
+	  find target/fuzz/saved/$$target -newer target/fuzz/saved/.unpacked -type f -printf '%T@ %p\n' | sort -n | head -100 | cut -d' ' -f2 | xargs -r cp -t fuzz/corpus/$$target; \
+	done
+	find fuzz/corpus -type f -size +4k ! -name '*.gz' -exec gzip -9n {} +
 
 check: target/.apt-build target/deny/bin/cargo-deny ## format, lints, licences and bans, generated files, links in the documentation
 	cargo fmt --all --check
@@ -76,20 +107,41 @@ $(TOOLS)/kube: $(GO_SOURCES)
 	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../$(TOOLS)/pause ./pause
 	cd $(TOOLS) && for name in etcd etcdctl etcdutl kube-apiserver kubectl; do ln -sf kube $$name; done
 
-# etcd's own command-line clients, of the same version, as programs of their own: to measure against and to compare with.
-$(TOOLS)/go/etcdctl $(TOOLS)/go/etcdutl: tests/cluster/go.mod tests/cluster/go.sum
-	@command -v go >/dev/null || { echo "go is missing: install Go 1.24 or later (https://go.dev/dl)" >&2; exit 1; }
-	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../$@ go.etcd.io/etcd/$(@F)/v3
+# etcd alone, of the version in the file above and of the others that are in use: to compare with and to measure against.
+GO_BUILD = command -v go >/dev/null || { echo "go is missing: install Go 1.24 or later (https://go.dev/dl)" >&2; exit 1; }; \
+	cd $(<D) && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(CURDIR)/$@
+$(addprefix $(TOOLS)/go/,etcd etcdctl etcdutl): tests/cluster/go.mod tests/cluster/go.sum
+	$(GO_BUILD) go.etcd.io/etcd/$(patsubst etcd,server,$(@F))/v3
+$(TOOLS)/etcd-3.4/etcd: tests/cluster/etcd-3.4/go.mod tests/cluster/etcd-3.4/go.sum
+	$(GO_BUILD) go.etcd.io/etcd
+$(TOOLS)/etcd-%/etcd: tests/cluster/etcd-%/go.mod tests/cluster/etcd-%/go.sum
+	$(GO_BUILD) go.etcd.io/etcd/server/v3
+$(TOOLS)/etcd-%/etcdutl: tests/cluster/etcd-%/go.mod tests/cluster/etcd-%/go.sum
+	$(GO_BUILD) go.etcd.io/etcd/etcdutl/v3
 
 # Its own release profile takes minutes to make a check of seconds faster.
 target/deny/bin/cargo-deny:
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
 	  cargo install -q cargo-deny --locked --version $(DENY) --root target/deny
 
+target/cargo-fuzz/bin/cargo-fuzz:
+	cargo install -q cargo-fuzz --locked --version $(CARGO_FUZZ) --root target/cargo-fuzz
+
+# Its own target folder and profile: the targets are compiled anew by nightly, with coverage instrumentation. No sanitizer: there is no unsafe
+# code here, and without one a target runs several times as often.
+FUZZ_BIN := target/fuzz/$(TARGET)/release
+fuzz-build: target/.apt-build target/.apt-fuzz target/cargo-fuzz/bin/cargo-fuzz
+	@cargo +nightly --version >/dev/null 2>&1 || { echo "Rust's nightly toolchain is missing: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
+	PATH="$(CURDIR)/target/cargo-fuzz/bin:$$PATH" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_STRIP=none \
+	  nice cargo +nightly fuzz build --fuzz-dir fuzz --target-dir target/fuzz --target $(TARGET) --features libfuzzer --sanitizer none
+	rm -rf target/fuzz/saved && cp -r fuzz/corpus target/fuzz/saved && find target/fuzz/saved -name '*.gz' -exec gunzip {} + && touch target/fuzz/saved/.unpacked
+
 # Debian's packages. A target is only made when its commands are there, whoever installed them.
 target/.apt-build: WANT = protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev cc:gcc cmake:cmake openssl:openssl
 target/.apt-bed:   WANT = containerd:containerd runc:runc iptables:iptables ip:iproute2 nsenter:util-linux sysctl:procps pgrep:procps mkfs.ext4:e2fsprogs /usr/lib/cni/bridge:containernetworking-plugins
-target/.apt-build target/.apt-bed:
+target/.apt-fuzz:  WANT = c++:g++
+target/.apt-faults: WANT = mkfs.ext4:e2fsprogs mkfs.btrfs:btrfs-progs faketime:faketime unshare:util-linux
+target/.apt-build target/.apt-bed target/.apt-fuzz target/.apt-faults:
 	@mkdir -p target; missing=; \
 	for pair in $(WANT); do command -v "$${pair%%:*}" >/dev/null || [ -e "$${pair%%:*}" ] || missing="$$missing $${pair##*:}"; done; \
 	if [ -n "$$missing" ]; then \
@@ -97,4 +149,4 @@ target/.apt-build target/.apt-bed:
 	    { apt-get -q update && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends $$missing; } >target/apt.log 2>&1 </dev/null || { tail -5 target/apt.log >&2; exit 1; }; \
 	  else echo "missing:$$missing (on Debian as root this is installed by itself; elsewhere install the packages of these names)" >&2; exit 1; fi; \
 	fi; touch $@
-target/.apt-bed: target/.apt-build
+target/.apt-bed target/.apt-faults: target/.apt-build

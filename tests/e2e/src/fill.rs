@@ -68,6 +68,14 @@ pub async fn run(megabytes: usize) -> Result<()> {
         .ca_certificate(Certificate::from_pem(file("ca.crt")?))
         .identity(Identity::from_pem(file("healthcheck-client.crt")?, file("healthcheck-client.key")?));
     let mut client = Client::connect(["https://127.0.0.1:2379"], Some(ConnectOptions::new().with_tls(tls))).await?;
+    put(&mut client, "/fill/", megabytes).await
+}
+
+/// Puts values of one megabyte under numbered keys.
+///
+/// # Errors
+/// If etcd refuses.
+pub async fn put(client: &mut Client, prefix: &str, megabytes: usize) -> Result<()> {
     // Not all alike: a file of one repeated byte would be no test of reading it back.
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     for index in 0..megabytes {
@@ -80,7 +88,7 @@ pub async fn run(megabytes: usize) -> Result<()> {
         .take(VALUE_BYTES / 8)
         .flatten()
         .collect();
-        client.put(format!("/fill/{index:06}"), value, None).await?;
+        client.put(format!("{prefix}{index:06}"), value, None).await?;
     }
     Ok(())
 }

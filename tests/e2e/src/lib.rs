@@ -6,7 +6,7 @@
 
 pub mod bed;
 pub mod by_hand;
-pub mod figures;
+pub mod faults;
 pub mod fill;
 pub mod history;
 pub mod manifests;

@@ -5,14 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use etcd_backup_testbed::repository;
+use etcd_backup_testbed::{measured, median, repository};
 
 use super::SOON;
 use crate::bed::{Bed, IMAGE, NAMESPACE};
-use crate::figures::median;
 use crate::fill::fill;
 use crate::manifests;
-use etcd_backup_testbed::measured;
 
 /// One-shot beside bare Job, in turn on the same claim; the operator's memory after them.
 pub(super) fn one_shot(bed: &Bed) -> Result<()> {
