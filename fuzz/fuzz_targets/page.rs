@@ -1,0 +1,5 @@
+//! See [`etcd_backup_fuzz::page`].
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| etcd_backup_fuzz::page(data));
