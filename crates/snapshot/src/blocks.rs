@@ -1,7 +1,12 @@
-//! Reads at any offset of the content, in bounded memory: a few blocks are kept, the one unused for longest gives way.
+//! Reads at any offset of the content, in bounded memory, and hashes it in order on the way.
+//!
+//! The pages of an etcd database lie mostly, not always, in the order of their keys. So what is asked for is mostly what
+//! is to be hashed next, or has just been: then it is read once for both. What lies elsewhere is read by itself, into one
+//! of a few blocks, of which the one unused for longest gives way.
 
 use std::io;
 
+use crate::digest::{Digests, Hashing};
 use crate::{SnapshotError, Source};
 
 /// Small, because the pages of a database that has been compacted lie scattered over the file.
@@ -9,6 +14,15 @@ const BLOCK_BYTES: u64 = 16 * 1024;
 
 /// Enough for a path from the root to a leaf and a value beside it.
 const BLOCKS: usize = 8;
+
+/// What is hashed at once: it stays in the processor's cache until its pages are looked at.
+const PIECE_BYTES: u64 = 64 * 1024;
+
+/// How many pieces are kept, the last ones that were hashed.
+const PIECES: usize = 16;
+
+/// What lies less far ahead of the hash is waited for, so to say: all up to it is hashed first.
+const NEAR_BYTES: u64 = 8 * PIECE_BYTES;
 
 /// A range of the file, in bytes from its beginning; `end` is not part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,16 +37,34 @@ impl Span {
     }
 }
 
+#[derive(Default)]
 struct Block {
     start: u64,
     bytes: Vec<u8>,
     used_at: u64,
 }
 
+impl Block {
+    fn contains(&self, offset: u64) -> bool {
+        (self.start..self.start + self.bytes.len() as u64).contains(&offset)
+    }
+
+    /// Reads `bytes` bytes from `start`. A block that could not be read is empty: it must never be taken for one that was.
+    fn read(&mut self, source: &dyn Source, start: u64, bytes: u64) -> Result<(), SnapshotError> {
+        let mut buffer = std::mem::take(&mut self.bytes);
+        buffer.resize(bytes as usize, 0);
+        source.read_exact_at(&mut buffer, start).map_err(|source| SnapshotError::Read { offset: start, source })?;
+        (self.start, self.bytes) = (start, buffer);
+        Ok(())
+    }
+}
+
 /// The content of a snapshot: the file without its trailer.
 pub(crate) struct Blocks<'f> {
     source: &'f dyn Source,
     len: u64,
+    hashing: Hashing,
+    /// First the pieces, each where its number has it, then the blocks.
     blocks: Vec<Block>,
     newest: usize,
     clock: u64,
@@ -40,7 +72,8 @@ pub(crate) struct Blocks<'f> {
 
 impl<'f> Blocks<'f> {
     pub(crate) fn new(source: &'f dyn Source, len: u64) -> Self {
-        Self { source, len, blocks: Vec::with_capacity(BLOCKS), newest: 0, clock: 0 }
+        let blocks = std::iter::repeat_with(Block::default).take(PIECES + BLOCKS).collect();
+        Self { source, len, hashing: Hashing::default(), blocks, newest: 0, clock: 0 }
     }
 
     /// Bytes of the content.
@@ -48,42 +81,67 @@ impl<'f> Blocks<'f> {
         self.len
     }
 
-    /// As much of a non-empty `span`, from its start, as lies together in memory: at least one byte.
-    pub(crate) fn chunk(&mut self, span: Span) -> Result<&[u8], SnapshotError> {
-        let start = span.start / BLOCK_BYTES * BLOCK_BYTES;
-        let hit = |block: &Block| block.start == start;
-        if !self.blocks.get(self.newest).is_some_and(hit) {
-            self.newest = match self.blocks.iter().position(hit) {
-                Some(found) => found,
-                None => self.load(start)?,
-            };
-            self.clock += 1;
-            self.blocks[self.newest].used_at = self.clock;
-        }
-        let bytes = &self.blocks[self.newest].bytes;
-        let from = (span.start - start) as usize;
-        let to = bytes.len().min(from.saturating_add(span.len() as usize));
-        bytes
-            .get(from..to)
-            .filter(|chunk| !chunk.is_empty())
-            .ok_or_else(|| SnapshotError::Read { offset: span.start, source: io::ErrorKind::UnexpectedEof.into() })
+    /// Bytes of the content that have been hashed.
+    pub(crate) fn hashed(&self) -> u64 {
+        self.hashing.bytes()
     }
 
-    fn load(&mut self, start: u64) -> Result<usize, SnapshotError> {
-        let slot = if self.blocks.len() < BLOCKS {
-            self.blocks.push(Block { start, bytes: Vec::new(), used_at: 0 });
-            self.blocks.len() - 1
-        } else {
-            (0..BLOCKS).min_by_key(|&slot| self.blocks[slot].used_at).unwrap_or(0)
+    /// Hashes the next piece; false if there is none.
+    pub(crate) fn hash_on(&mut self) -> Result<bool, SnapshotError> {
+        let start = self.hashed();
+        if start == self.len {
+            return Ok(false);
+        }
+        let piece = &mut self.blocks[piece_of(start)];
+        self.hashing.announce(self.source, self.len);
+        piece.read(self.source, start, (self.len - start).min(PIECE_BYTES))?;
+        self.hashing.update(&piece.bytes);
+        Ok(true)
+    }
+
+    /// The hashes, once all has been hashed; compared with the trailer.
+    pub(crate) fn digests(self) -> Result<Digests, SnapshotError> {
+        self.hashing.end(self.source)
+    }
+
+    /// As much of a non-empty `span`, from its start, as lies together in memory: at least one byte.
+    pub(crate) fn chunk(&mut self, span: Span) -> Result<&[u8], SnapshotError> {
+        if !self.blocks[self.newest].contains(span.start) {
+            self.newest = self.find(span.start)?;
+        }
+        let Block { start, bytes, .. } = &self.blocks[self.newest];
+        let from = (span.start - start) as usize;
+        let to = bytes.len().min(from.saturating_add(span.len() as usize));
+        bytes.get(from..to).filter(|chunk| !chunk.is_empty()).ok_or_else(|| beyond_the_end(span.start))
+    }
+
+    /// The block, or piece, with the byte at `offset`.
+    fn find(&mut self, offset: u64) -> Result<usize, SnapshotError> {
+        if offset >= self.len {
+            return Err(beyond_the_end(offset));
+        }
+        let piece = piece_of(offset);
+        while (self.hashed()..self.hashed() + NEAR_BYTES).contains(&offset) {
+            self.hash_on()?;
+        }
+        if self.blocks[piece].contains(offset) {
+            return Ok(piece);
+        }
+        let found = (PIECES..PIECES + BLOCKS).find(|&slot| self.blocks[slot].contains(offset));
+        let slot = match found {
+            Some(found) => found,
+            None => self.load(offset)?,
         };
-        let block = &mut self.blocks[slot];
-        // A block that could not be read must never be taken for one that was.
-        block.start = u64::MAX;
-        block.bytes.resize(self.len.saturating_sub(start).min(BLOCK_BYTES) as usize, 0);
-        self.source
-            .read_exact_at(&mut block.bytes, start)
-            .map_err(|source| SnapshotError::Read { offset: start, source })?;
-        block.start = start;
+        self.clock += 1;
+        self.blocks[slot].used_at = self.clock;
+        Ok(slot)
+    }
+
+    /// Reads the block with the byte at `offset`.
+    fn load(&mut self, offset: u64) -> Result<usize, SnapshotError> {
+        let slot = (PIECES..PIECES + BLOCKS).min_by_key(|&slot| self.blocks[slot].used_at).unwrap_or(PIECES);
+        let start = offset / BLOCK_BYTES * BLOCK_BYTES;
+        self.blocks[slot].read(self.source, start, (self.len - start).min(BLOCK_BYTES))?;
         Ok(slot)
     }
 
@@ -142,6 +200,15 @@ impl<'f> Blocks<'f> {
     }
 }
 
+/// Where the piece with the byte at `offset` is kept.
+fn piece_of(offset: u64) -> usize {
+    (offset / PIECE_BYTES) as usize % PIECES
+}
+
+fn beyond_the_end(offset: u64) -> SnapshotError {
+    SnapshotError::Read { offset, source: io::ErrorKind::UnexpectedEof.into() }
+}
+
 /// The little-endian number at `at` of `bytes`: bbolt writes in the byte order of the machine.
 ///
 /// The callers read fixed offsets of arrays of fixed size.
@@ -169,7 +236,7 @@ mod tests {
 
     #[test]
     fn reads_across_blocks_and_after_eviction() {
-        let len = BLOCK_BYTES * (BLOCKS as u64 + 3) + 7;
+        let len = 3 * PIECE_BYTES * PIECES as u64 + 7;
         let bytes = numbered(len);
         let source = bytes.as_slice();
         let mut blocks = Blocks::new(&source, len);
@@ -180,6 +247,42 @@ mod tests {
         let mut all = Vec::new();
         blocks.copy(Span { start: 0, end: len }, &mut all).unwrap();
         assert!(all.iter().enumerate().all(|(at, &byte)| byte == (at % 251) as u8));
+    }
+
+    /// Counts what is read of it.
+    struct Counted {
+        bytes: Vec<u8>,
+        read: std::cell::Cell<u64>,
+    }
+
+    impl Source for Counted {
+        fn bytes(&self) -> io::Result<u64> {
+            self.bytes.as_slice().bytes()
+        }
+
+        fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+            self.read.set(self.read.get() + buffer.len() as u64);
+            self.bytes.as_slice().read_exact_at(buffer, offset)
+        }
+    }
+
+    #[test]
+    fn what_is_read_in_order_is_read_once_for_the_hash_too() {
+        let len = 3 * PIECE_BYTES * PIECES as u64;
+        let content = numbered(len);
+        let trailer = <sha2::Sha256 as sha2::Digest>::digest(&content);
+        let source = Counted { bytes: [content, trailer.to_vec()].concat(), read: Default::default() };
+        let mut blocks = Blocks::new(&source, len);
+        // Far ahead, then in order with steps back.
+        blocks.array::<16>(len - 16).unwrap();
+        assert_eq!(blocks.hashed(), 0);
+        for start in (0..len - PIECE_BYTES).step_by(1 << 12) {
+            let there = start.saturating_sub(start % 3 * PIECE_BYTES);
+            assert_eq!(blocks.array::<1>(there).unwrap()[0], (there % 251) as u8);
+        }
+        while blocks.hash_on().unwrap() {}
+        blocks.digests().unwrap();
+        assert_eq!(source.read.get(), BLOCK_BYTES + len + 32);
     }
 
     #[test]

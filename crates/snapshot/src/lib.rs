@@ -17,8 +17,8 @@
 //! It reads what etcd 3.4 to 3.7 write on little-endian machines, with pages of any size and with or without the list of
 //! free pages in the file.
 //!
-//! The file is read with pread, by two threads: one in order for the SHA-256, one along the tree, and along the tree
-//! again if it has more than some 900,000 keys. There is no mmap, so a file that shrinks or cannot be read is an error
+//! The file is read with pread, along the tree and in order for the SHA-256, once for both where the two are near each
+//! other; and along the tree again if it has more than some 900,000 keys. There is no mmap, so a file that shrinks or cannot be read is an error
 //! and not a signal. Memory is at most 16 MiB whatever the file holds: one bit for each page and nine bytes for each key
 //! up to a limit.
 //!

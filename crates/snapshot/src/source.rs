@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::Advice;
 
-/// Bytes that can be read at any offset, by two threads at once.
-pub trait Source: Sync {
+/// Bytes that can be read at any offset.
+pub trait Source {
     /// How many bytes there are.
     ///
     /// # Errors

@@ -1,15 +1,11 @@
-//! One verification: the hash of the content in one thread, the way through the tree in another.
+//! One verification: the way through the tree, and the hash of the content beside it.
 
 use std::hash::RandomState;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
 use crate::blocks::Blocks;
 use crate::contents::Contents;
-use crate::digest::{self, Digests, TRAILER_BYTES};
+use crate::digest::TRAILER_BYTES;
 use crate::key_value::Event;
 use crate::live_keys::{self, LiveKeys, OnEvent};
 use crate::meta::Meta;
@@ -19,13 +15,8 @@ use crate::{Description, SnapshotError, Source};
 /// The smallest unit that etcd counts in; all page sizes are multiples.
 const SECTOR_BYTES: u64 = 512;
 
-/// A snapshot this small is hashed before a second thread would have begun.
-const ONE_THREAD_BYTES: u64 = 1024 * 1024;
-
-/// How often whoever watches is asked whether to go on: after so many bytes, or so much time where only the hash is
-/// waited for.
+/// After so many bytes whoever watches is asked whether to go on.
 const ASK_EVERY_BYTES: u64 = 256 * 1024;
-const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// What a verification may do beyond what it always does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,23 +54,16 @@ pub fn verify_with<S: Source + ?Sized>(
     let content_bytes = content_bytes(source)?;
     let mut blocks = Blocks::new(source, content_bytes);
     let meta = Meta::read(&mut blocks)?;
-    let shared = &Shared::default();
-    let mut watch = Watch { each: &mut watch, shared, content_bytes, walked: 0, unasked: 0 };
-    let (digests, examined) = thread::scope(|scope| {
-        let (done, digests) = mpsc::channel();
-        let beside = done.clone();
-        // Whoever does not wait for the answer has been stopped.
-        let hash = move || drop(beside.send(shared.hash(source, content_bytes, |hashed| shared.has_hashed(hashed))));
-        let second = thread::Builder::new().name("sha256".to_owned());
-        if content_bytes < ONE_THREAD_BYTES || second.spawn_scoped(scope, hash).is_err() {
-            drop(done.send(shared.hash(source, content_bytes, |hashed| watch.has_hashed(hashed))));
-        }
-        drop(done);
-        let examined = examine(&mut blocks, &meta, options, &mut watch);
-        (watch.wait(&digests), examined)
-    });
+    let mut watch = Watch { each: &mut watch, content_bytes, walked: 0, asked_at: 0 };
+    let examined = examine(&mut blocks, &meta, options, &mut watch);
+    if matches!(examined, Err(SnapshotError::Stopped)) {
+        return Err(SnapshotError::Stopped);
+    }
+    while blocks.hash_on()? {
+        watch.ask(&blocks)?;
+    }
     // That the file is not what the member sent outranks whatever its tree looks like.
-    let digests = digests?;
+    let digests = blocks.digests()?;
     let Examined { contents, in_use_bytes, live_keys } = examined?;
     // There is nothing left to end.
     let _ = (watch.each)(content_bytes);
@@ -111,12 +95,12 @@ fn examine(
 ) -> Result<Examined, SnapshotError> {
     let mut contents = Contents::new((!options.exact_keys).then(|| LiveKeys::of(meta)));
     let pages = tree::walk(blocks, meta, |blocks, visit| match visit {
-        Visit::Page(walked) => watch.has_walked(walked),
+        Visit::Page(bytes) => watch.has_walked(bytes, blocks),
         visit => contents.visit(blocks, visit),
     })?;
     let mut each_event = |blocks: &mut Blocks<'_>, on_event: &mut OnEvent<'_>| {
         tree::walk(blocks, meta, |blocks, visit| match visit {
-            Visit::Page(walked) => watch.has_walked(walked),
+            Visit::Page(bytes) => watch.has_walked(bytes, blocks),
             Visit::Entry(entry) if entry.bucket == b"key" => {
                 let event = Event::read(blocks, entry)?;
                 on_event(blocks, &event)
@@ -140,85 +124,31 @@ fn examine(
     Ok(Examined { contents, in_use_bytes: pages * meta.page_size, live_keys })
 }
 
-/// What the thread that hashes and the one that walks know of each other.
-#[derive(Default)]
-struct Shared {
-    /// Bytes.
-    hashed: AtomicU64,
-    /// Both are to end: one of them has failed, or whoever watches has had enough.
-    stop: AtomicBool,
-}
-
-impl Shared {
-    fn hash(
-        &self,
-        source: &dyn Source,
-        content_bytes: u64,
-        each: impl FnMut(u64) -> ControlFlow<()>,
-    ) -> Result<Digests, SnapshotError> {
-        let digests = digest::check(source, content_bytes, each);
-        // The tree of a file that is damaged or cannot be read tells nothing more.
-        self.stop.fetch_or(digests.is_err(), Ordering::Relaxed);
-        digests
-    }
-
-    fn has_hashed(&self, bytes: u64) -> ControlFlow<()> {
-        self.hashed.store(bytes, Ordering::Relaxed);
-        match self.stop.load(Ordering::Relaxed) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    }
-}
-
-/// Whoever watches, seen from the thread that walks.
+/// Whoever watches.
 struct Watch<'w> {
     each: &'w mut dyn FnMut(u64) -> ControlFlow<()>,
-    shared: &'w Shared,
     content_bytes: u64,
     /// Bytes that have been walked through, in all walks.
     walked: u64,
-    /// Bytes walked through since it was last asked.
-    unasked: u64,
+    /// Bytes that had been hashed and walked through when it was last asked.
+    asked_at: u64,
 }
 
 impl Watch<'_> {
-    fn has_walked(&mut self, bytes: u64) -> Result<(), SnapshotError> {
-        self.unasked += bytes;
-        if self.unasked < ASK_EVERY_BYTES {
+    fn has_walked(&mut self, bytes: u64, blocks: &Blocks<'_>) -> Result<(), SnapshotError> {
+        self.walked += bytes;
+        self.ask(blocks)
+    }
+
+    fn ask(&mut self, blocks: &Blocks<'_>) -> Result<(), SnapshotError> {
+        let done = blocks.hashed() + self.walked;
+        if done < self.asked_at + ASK_EVERY_BYTES {
             return Ok(());
         }
-        self.walked += std::mem::take(&mut self.unasked);
-        self.ask()
-    }
-
-    fn has_hashed(&mut self, bytes: u64) -> ControlFlow<()> {
-        self.shared.hashed.store(bytes, Ordering::Relaxed);
-        match self.ask() {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    }
-
-    fn ask(&mut self) -> Result<(), SnapshotError> {
-        let proven = (self.shared.hashed.load(Ordering::Relaxed) + self.walked.min(self.content_bytes)) / 2;
-        if !self.shared.stop.load(Ordering::Relaxed) && (self.each)(proven).is_continue() {
-            return Ok(());
-        }
-        self.shared.stop.store(true, Ordering::Relaxed);
-        Err(SnapshotError::Stopped)
-    }
-
-    /// The digests, once they are there.
-    fn wait(&mut self, digests: &Receiver<Result<Digests, SnapshotError>>) -> Result<Digests, SnapshotError> {
-        loop {
-            match digests.recv_timeout(ASK_EVERY) {
-                Ok(digests) => return digests,
-                // After a request to stop, the answer is that of the thread that hashes: it may have found something.
-                Err(RecvTimeoutError::Timeout) => drop(self.ask()),
-                // It panicked, and so will the scope.
-                Err(RecvTimeoutError::Disconnected) => return Err(SnapshotError::Stopped),
-            }
+        self.asked_at = done;
+        match (self.each)((blocks.hashed() + self.walked.min(self.content_bytes)) / 2) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(SnapshotError::Stopped),
         }
     }
 }

@@ -19,7 +19,7 @@ fn watched(
     (found, told)
 }
 
-/// Large enough for two threads, and small enough for one.
+/// Of many pieces, and of few.
 const SNAPSHOTS: [&str; 2] = ["etcd-3.5", "etcd-3.6"];
 
 #[test]
