@@ -31,7 +31,7 @@ use clap::Parser;
 
 use cli::{Cli, Verb};
 use exit::Exit;
-use stop::Stop;
+use stop::{Stop, Stopped};
 
 /// The verifier, in manifests and results of verifications.
 const VERSION: &str = concat!("etcd-backup ", env!("CARGO_PKG_VERSION"));
@@ -70,7 +70,7 @@ async fn run(cli: Cli) -> Exit {
             output::deliver(&report, cli.output, args.run.report_file.as_deref());
             Exit::of(&report)
         }
-        Verb::List(args) => to_its_end(&stop, move || list::run(&args, cli.output)).await,
+        Verb::List(args) => to_its_end(&stop, move || Ok(list::run(&args, cli.output))).await,
         Verb::Verify(args) => {
             let own = stop.clone();
             to_its_end(&stop, move || verify::run(&args, cli.output, &own)).await
@@ -81,8 +81,8 @@ async fn run(cli: Cli) -> Exit {
 }
 
 /// Runs a verb that only reads, unless a signal ends it.
-async fn to_its_end(stop: &Stop, verb: impl FnOnce() -> Exit + Send + 'static) -> Exit {
-    match stop.blocking(verb).await {
+async fn to_its_end(stop: &Stop, verb: impl FnOnce() -> Result<Exit, Stopped> + Send + 'static) -> Exit {
+    match stop.blocking(verb).await.flatten() {
         Ok(exit) => exit,
         Err(stopped) => {
             tracing::error!(reason = %stopped.reason(), "{stopped}; nothing is concluded");

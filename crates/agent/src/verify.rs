@@ -12,7 +12,7 @@ use crate::cli::VerifyArgs;
 use crate::exit::Exit;
 use crate::output::{Output, print, print_json};
 use crate::proof::{self, ARCHIVE_CHECK, ProofError, Proving, SNAPSHOT_CHECKS};
-use crate::stop::Stop;
+use crate::stop::{Stop, Stopped};
 
 /// What was found of one file or set.
 #[derive(Debug, Serialize)]
@@ -56,12 +56,16 @@ impl Finding {
         Self { path: path.to_owned(), verdict, checks: Vec::new(), failed, message: Some(message), snapshot: None }
     }
 
-    fn disproven(path: &Path, error: &ProofError) -> Self {
+    /// Nothing is found where the proof was stopped.
+    fn disproven(path: &Path, error: ProofError) -> Result<Self, Stopped> {
         let verdict = match error.reason() {
-            Reason::VolumeIo | Reason::Interrupted | Reason::DeadlineExceeded => Verdict::Unreadable,
+            Reason::VolumeIo => Verdict::Unreadable,
             _ => Verdict::Damaged,
         };
-        Self::not_sound(path, verdict, error.check(), error.to_string())
+        match error {
+            ProofError::Stopped(stopped) => Err(stopped),
+            error => Ok(Self::not_sound(path, verdict, error.check(), error.to_string())),
+        }
     }
 
     fn refused(path: &Path, error: &StoreError) -> Self {
@@ -142,18 +146,18 @@ fn member(member: &Member) -> String {
     format!("{name} ({:x}{learner})", member.id)
 }
 
-pub(crate) fn run(args: &VerifyArgs, output: Output, stop: &Stop) -> Exit {
+pub(crate) fn run(args: &VerifyArgs, output: Output, stop: &Stop) -> Result<Exit, Stopped> {
     let proving = Proving { exact_keys: args.exact_keys, ..Proving::new(stop, args.progress) };
     // Each finding is told when it is there: a volume may take hours.
     let findings = examine(&args.path, &proving, |finding| {
         if output == Output::Text {
             print(&finding.text());
         }
-    });
+    })?;
     if output == Output::Json {
         print_json(&findings);
     }
-    exit(&findings)
+    Ok(exit(&findings))
 }
 
 /// What is not a set is told, but says nothing against the volume; that there is nothing at all does.
@@ -168,21 +172,21 @@ fn exit(findings: &[Finding]) -> Exit {
     }
 }
 
-fn examine(path: &Path, proving: &Proving, mut tell: impl FnMut(&Finding)) -> Vec<Finding> {
+fn examine(path: &Path, proving: &Proving, mut tell: impl FnMut(&Finding)) -> Result<Vec<Finding>, Stopped> {
     let mut findings = Vec::new();
     let mut add = |finding: Finding| {
         tell(&finding);
         findings.push(finding);
     };
     match fs::metadata(path) {
-        Err(source) => add(Finding::disproven(path, &ProofError::Read { path: path.to_owned(), source })),
-        Ok(metadata) if metadata.is_file() => add(snapshot_file(path, proving)),
+        Err(source) => add(Finding::disproven(path, ProofError::Read { path: path.to_owned(), source })?),
+        Ok(metadata) if metadata.is_file() => add(snapshot_file(path, proving)?),
         Ok(metadata) if !metadata.is_dir() => {
             let message = format!("{} is neither a file nor a directory", path.display());
             add(Finding::not_sound(path, Verdict::Unreadable, "ReadFailed", message));
         }
         Ok(_) if path.join(Manifest::FILE).exists() => match look(path) {
-            Ok(state) => add(set(path, state, proving)),
+            Ok(state) => add(set(path, state, proving)?),
             Err(error) => add(Finding::refused(path, &error)),
         },
         Ok(_) => match Volume::open(path).and_then(|volume| volume.sets()) {
@@ -190,32 +194,37 @@ fn examine(path: &Path, proving: &Proving, mut tell: impl FnMut(&Finding)) -> Ve
                 let message = format!("{} holds no set and is none; is the volume mounted there?", path.display());
                 add(Finding::not_sound(path, Verdict::Unreadable, "NoSets", message));
             }
-            Ok(sets) => sets.into_iter().for_each(|found| add(set(&found.path, found.state, proving))),
+            Ok(sets) => {
+                for found in sets {
+                    add(set(&found.path, found.state, proving)?);
+                }
+            }
             Err(error) => add(Finding::refused(path, &error)),
         },
     }
-    findings
+    Ok(findings)
 }
 
-fn snapshot_file(path: &Path, proving: &Proving) -> Finding {
+fn snapshot_file(path: &Path, proving: &Proving) -> Result<Finding, Stopped> {
     let opened = File::open(path).map_err(|source| ProofError::Read { path: path.to_owned(), source });
     match opened.and_then(|file| proof::snapshot(path, &file, proving)) {
-        Ok(description) => Finding::sound(path, description, false, None),
-        Err(error) => Finding::disproven(path, &error),
+        Ok(description) => Ok(Finding::sound(path, description, false, None)),
+        Err(error) => Finding::disproven(path, error),
     }
 }
 
-fn set(path: &Path, state: Look, proving: &Proving) -> Finding {
+fn set(path: &Path, state: Look, proving: &Proving) -> Result<Finding, Stopped> {
     let manifest = match state {
         Look::Consistent { manifest, .. } => manifest,
         Look::Damaged { damage, .. } => {
-            return Finding::not_sound(path, Verdict::Damaged, "Differs", StoreError::from(damage).to_string());
+            let damage = StoreError::from(damage).to_string();
+            return Ok(Finding::not_sound(path, Verdict::Damaged, "Differs", damage));
         }
         Look::Unreadable { why, .. } => {
             let message = format!("{}: {why}", path.display());
-            return Finding::not_sound(path, Verdict::Unreadable, "ReadFailed", message);
+            return Ok(Finding::not_sound(path, Verdict::Unreadable, "ReadFailed", message));
         }
-        Look::Foreign { why } => return Finding::not_sound(path, Verdict::Foreign, "Foreign", why),
+        Look::Foreign { why } => return Ok(Finding::not_sound(path, Verdict::Foreign, "Foreign", why)),
     };
     match proof::set(path, &manifest, proving) {
         Ok(description) => {
@@ -223,8 +232,8 @@ fn set(path: &Path, state: Look, proving: &Proving) -> Finding {
             let message =
                 (!waived.is_empty()).then(|| format!("when it was made these were waived: {}", waived.join(", ")));
             let archive = manifest.file(FileRole::StaticResources).is_some();
-            Finding::sound(path, description, archive, message)
+            Ok(Finding::sound(path, description, archive, message))
         }
-        Err(error) => Finding::disproven(path, &error),
+        Err(error) => Finding::disproven(path, error),
     }
 }
