@@ -6,6 +6,7 @@
 
 use std::io;
 
+use crate::ahead::ReadAhead;
 use crate::digest::{Digests, Hashing};
 use crate::{SnapshotError, Source};
 
@@ -64,6 +65,7 @@ pub(crate) struct Blocks<'f> {
     source: &'f dyn Source,
     len: u64,
     hashing: Hashing,
+    ahead: ReadAhead,
     /// First the pieces, each where its number has it, then the blocks.
     blocks: Vec<Block>,
     newest: usize,
@@ -73,7 +75,12 @@ pub(crate) struct Blocks<'f> {
 impl<'f> Blocks<'f> {
     pub(crate) fn new(source: &'f dyn Source, len: u64) -> Self {
         let blocks = std::iter::repeat_with(Block::default).take(PIECES + BLOCKS).collect();
-        Self { source, len, hashing: Hashing::default(), blocks, newest: 0, clock: 0 }
+        Self { source, len, hashing: Hashing::default(), ahead: ReadAhead::default(), blocks, newest: 0, clock: 0 }
+    }
+
+    /// The same, with the system reading ahead of the hash.
+    pub(crate) fn reading_ahead(self, ahead: ReadAhead) -> Self {
+        Self { ahead, ..self }
     }
 
     /// Bytes of the content.
@@ -93,9 +100,9 @@ impl<'f> Blocks<'f> {
             return Ok(false);
         }
         let piece = &mut self.blocks[piece_of(start)];
-        self.hashing.announce(self.source, self.len);
         piece.read(self.source, start, (self.len - start).min(PIECE_BYTES))?;
         self.hashing.update(&piece.bytes);
+        self.ahead.hashed(self.hashing.bytes());
         Ok(true)
     }
 
@@ -228,6 +235,8 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     fn numbered(len: u64) -> Vec<u8> {
@@ -252,7 +261,7 @@ mod tests {
     /// Counts what is read of it.
     struct Counted {
         bytes: Vec<u8>,
-        read: std::cell::Cell<u64>,
+        read: AtomicU64,
     }
 
     impl Source for Counted {
@@ -261,7 +270,7 @@ mod tests {
         }
 
         fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-            self.read.set(self.read.get() + buffer.len() as u64);
+            self.read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
             self.bytes.as_slice().read_exact_at(buffer, offset)
         }
     }
@@ -282,7 +291,7 @@ mod tests {
         }
         while blocks.hash_on().unwrap() {}
         blocks.digests().unwrap();
-        assert_eq!(source.read.get(), BLOCK_BYTES + len + 32);
+        assert_eq!(source.read.into_inner(), BLOCK_BYTES + len + 32);
     }
 
     #[test]

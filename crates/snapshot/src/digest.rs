@@ -7,9 +7,6 @@ use crate::{SnapshotError, Source};
 /// Bytes of the SHA-256 at the end of the file.
 pub(crate) const TRAILER_BYTES: u64 = 32;
 
-/// How much the system is asked to read ahead at a time.
-const AHEAD_BYTES: u64 = 8 * 1024 * 1024;
-
 /// SHA-256 in lower-case hex.
 pub(crate) struct Digests {
     /// Of the content, as the trailer has it.
@@ -23,22 +20,12 @@ pub(crate) struct Digests {
 pub(crate) struct Hashing {
     hasher: Sha256,
     bytes: u64,
-    /// Up to where the system has been asked to read ahead.
-    announced: u64,
 }
 
 impl Hashing {
     /// How many bytes have been hashed.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// Says what will soon be hashed of the first `content_bytes` of the source.
-    pub(crate) fn announce(&mut self, source: &dyn Source, content_bytes: u64) {
-        if self.announced < content_bytes && self.announced < self.bytes + AHEAD_BYTES / 2 {
-            source.will_need(self.announced, AHEAD_BYTES);
-            self.announced += AHEAD_BYTES;
-        }
     }
 
     /// Takes the bytes that follow.

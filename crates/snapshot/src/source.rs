@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::Advice;
 
 /// Bytes that can be read at any offset.
-pub trait Source {
+pub trait Source: Sync {
     /// How many bytes there are.
     ///
     /// # Errors
@@ -20,7 +20,8 @@ pub trait Source {
     /// What the operating system says; [`io::ErrorKind::UnexpectedEof`] if there are not that many bytes.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// Says that so many bytes from `offset` will soon be read. What cannot be read ahead need not do anything.
+    /// Says that so many bytes from `offset` will soon be read; maybe in another thread than that which reads. What
+    /// cannot be read ahead need not do anything.
     fn will_need(&self, _offset: u64, _bytes: u64) {}
 }
 

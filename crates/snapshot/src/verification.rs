@@ -3,6 +3,7 @@
 use std::hash::RandomState;
 use std::ops::ControlFlow;
 
+use crate::ahead::ReadAhead;
 use crate::blocks::Blocks;
 use crate::contents::Contents;
 use crate::digest::TRAILER_BYTES;
@@ -52,10 +53,16 @@ pub fn verify_with<S: Source + ?Sized>(
 ) -> Result<Description, SnapshotError> {
     let source: &dyn Source = &source;
     let content_bytes = content_bytes(source)?;
-    let mut blocks = Blocks::new(source, content_bytes);
-    let meta = Meta::read(&mut blocks)?;
     let mut watch = Watch { each: &mut watch, content_bytes, walked: 0, asked_at: 0 };
-    let examined = examine(&mut blocks, &meta, options, &mut watch);
+    std::thread::scope(|scope| {
+        let ahead = ReadAhead::start(scope, source, content_bytes);
+        prove(Blocks::new(source, content_bytes).reading_ahead(ahead), options, &mut watch)
+    })
+}
+
+fn prove(mut blocks: Blocks<'_>, options: &Options, watch: &mut Watch<'_>) -> Result<Description, SnapshotError> {
+    let meta = Meta::read(&mut blocks)?;
+    let examined = examine(&mut blocks, &meta, options, watch);
     if matches!(examined, Err(SnapshotError::Stopped)) {
         return Err(SnapshotError::Stopped);
     }
@@ -66,7 +73,7 @@ pub fn verify_with<S: Source + ?Sized>(
     let digests = blocks.digests()?;
     let Examined { contents, in_use_bytes, live_keys } = examined?;
     // There is nothing left to end.
-    let _ = (watch.each)(content_bytes);
+    let _ = (watch.each)(watch.content_bytes);
     Ok(contents.describe(digests, &meta, in_use_bytes, live_keys))
 }
 
