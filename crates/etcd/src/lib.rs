@@ -16,6 +16,7 @@ mod client;
 mod connection;
 mod error;
 mod framing;
+mod gather;
 mod keys;
 mod revision;
 mod sink;
