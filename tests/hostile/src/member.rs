@@ -12,9 +12,10 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -28,6 +29,11 @@ use crate::gateway::{Gateway, Signal};
 
 /// HTTP/2's empty SETTINGS, then a GOAWAY that has seen no request and says ENHANCE_YOUR_CALM.
 const GO_AWAY: [u8; 26] = [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xb];
+
+/// How long a connection stays after a GOAWAY and its last stream, as with etcd (`goAwayTimeout` of Go's HTTP/2 server). If it
+/// were closed at once, while something of the client is still on its way, the client would be reset and lose what it
+/// has not read yet.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A member that misbehaves, in front of a real one. It is gone when this is dropped.
 pub struct HostileMember {
@@ -121,6 +127,7 @@ fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor> {
 async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, gateway: Arc<Gateway>) {
     loop {
         let Ok((socket, _)) = listener.accept().await else { continue };
+        let Ok((socket, held)) = doubled(socket) else { continue };
         let (acceptor, gateway) = (acceptor.clone(), Arc::clone(&gateway));
         tokio::spawn(async move {
             match acceptor {
@@ -132,8 +139,16 @@ async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, gateway: Ar
                     }
                 }
             }
+            drop(held);
         });
     }
+}
+
+/// The connection, and a second descriptor of it: it is only closed with the last one.
+fn doubled(socket: TcpStream) -> std::io::Result<(TcpStream, std::net::TcpStream)> {
+    let socket = socket.into_std()?;
+    let held = socket.try_clone()?;
+    Ok((TcpStream::from_std(socket)?, held))
 }
 
 async fn speak(mut socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, gateway: Arc<Gateway>) {
@@ -158,12 +173,21 @@ async fn grpc(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, gate
     });
     let connection = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service);
     let mut connection = pin!(connection);
+    let mut lingers = false;
     loop {
         tokio::select! {
             // However it ended, it is over.
-            _ = connection.as_mut() => return,
+            _ = connection.as_mut() => {
+                if lingers {
+                    sleep(LINGER).await;
+                }
+                return;
+            }
             Some(signal) = signalled.recv() => match signal {
-                Signal::GoAway => connection.as_mut().graceful_shutdown(),
+                Signal::GoAway => {
+                    lingers = true;
+                    connection.as_mut().graceful_shutdown();
+                }
                 Signal::Cut => return,
             },
         }
