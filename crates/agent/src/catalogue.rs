@@ -1,4 +1,4 @@
-use etcd_backup_core::{CatalogueDigest, ReportedCatalogue, SetSummary};
+use etcd_backup_core::{CatalogueDigest, ReportedCatalogue, ReportedSpace, SetSummary};
 use etcd_backup_store::{StoreError, Volume};
 
 /// The sets of a volume in no order. No manifest stays in memory.
@@ -21,4 +21,12 @@ pub(crate) fn of(volume: &Volume) -> Option<ReportedCatalogue> {
         .map(|sets| reported(&sets))
         .inspect_err(|error| tracing::warn!(%error, "the report says nothing of the volume's sets"))
         .ok()
+}
+
+/// The volume's file system, now. That it cannot be had is told and no failure of the run.
+pub(crate) fn space(volume: &Volume) -> Option<ReportedSpace> {
+    let space = volume.space();
+    let space =
+        space.inspect_err(|error| tracing::warn!(%error, "the report says nothing of the volume's space")).ok()?;
+    Some(ReportedSpace { total_bytes: space.total_bytes, free_bytes: space.available_bytes })
 }

@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
 use etcd_backup_core::{
-    Outcome, Owner, PhaseTime, REPORT_SCHEMA, Reason, Report, ReportedCatalogue, ReportedSet, RetentionReport, RunId,
-    Warning,
+    Outcome, Owner, PhaseTime, REPORT_SCHEMA, Reason, Report, ReportedCatalogue, ReportedSet, ReportedSpace,
+    RetentionReport, RunId, Warning,
 };
 use jiff::Timestamp;
 
@@ -20,6 +20,8 @@ pub(crate) struct Journal {
     pub(crate) retention: Option<RetentionReport>,
     /// What is on the volume when the run is over.
     pub(crate) catalogue: Option<ReportedCatalogue>,
+    /// The volume's file system when the run is over.
+    pub(crate) space: Option<ReportedSpace>,
     warnings: Vec<Warning>,
     phases: Vec<PhaseTime>,
     current: Option<(&'static str, Instant)>,
@@ -36,6 +38,7 @@ impl Journal {
             volume_id: None,
             retention: None,
             catalogue: None,
+            space: None,
             warnings: Vec::new(),
             phases: Vec::new(),
             current: None,
@@ -134,6 +137,8 @@ impl Journal {
             set,
             retention: self.retention,
             catalogue: self.catalogue,
+            space: self.space,
+            agent_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             warnings: self.warnings,
             phases: self.phases,
         }

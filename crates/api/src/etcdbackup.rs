@@ -190,6 +190,9 @@ pub enum InvalidSpec {
 }
 
 impl InvalidSpec {
+    /// All words of [`reason`](Self::reason).
+    pub const REASONS: [&'static str; 2] = ["NoVolume", "InvalidRunId"];
+
     /// The word for metric label, event and condition.
     #[must_use]
     pub fn reason(&self) -> &'static str {

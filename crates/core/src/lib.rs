@@ -35,7 +35,7 @@ pub use plan::{
 };
 pub use policy::{AcceptedLineage, POLICY_SCHEMA, Policy, Retention};
 pub use reason::{Reason, RetryAdvice};
-pub use report::{MAX_REPORT_BYTES, Outcome, PhaseTime, Report, ReportedFile, ReportedSet};
+pub use report::{MAX_REPORT_BYTES, Outcome, PhaseTime, Report, ReportedFile, ReportedSet, ReportedSpace};
 pub use request::{Destination, Layout, Request, Source};
 pub use retention::{ReportedCatalogue, RetainedSets, RetentionReason, RetentionReport};
 pub use run_id::{InvalidRunId, RunId};

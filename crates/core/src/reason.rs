@@ -119,6 +119,37 @@ impl Reason {
         }
     }
 
+    /// The words of runs that failed.
+    pub const FAILURES: [Self; 27] = [
+        Self::PolicyInvalid,
+        Self::PolicyNotCurrent,
+        Self::LockTimeout,
+        Self::LockUnsupported,
+        Self::VolumeInvalid,
+        Self::VolumeIo,
+        Self::NoSpace,
+        Self::StaticResources,
+        Self::StaticResourcesChanging,
+        Self::Tls,
+        Self::PermissionDenied,
+        Self::NoMember,
+        Self::NoHealthyMember,
+        Self::NoQuorum,
+        Self::NotSettled,
+        Self::Stalled,
+        Self::SinkTooSlow,
+        Self::DatabaseGrowth,
+        Self::StreamBroken,
+        Self::DeadlineExceeded,
+        Self::SnapshotInvalid,
+        Self::SnapshotStale,
+        Self::ArchiveInvalid,
+        Self::RunNotFound,
+        Self::Interrupted,
+        Self::Internal,
+        Self::Other,
+    ];
+
     /// Whether running the same request again may help.
     #[must_use]
     pub fn retry(self) -> RetryAdvice {

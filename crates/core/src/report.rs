@@ -49,6 +49,12 @@ pub struct Report {
     /// What is on the volume now, if the run had it to itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalogue: Option<ReportedCatalogue>,
+    /// The volume's file system when the run was over; absent if it could not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<ReportedSpace>,
+    /// Version of the agent; those before report schema 1.1 do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<String>,
     /// What the reader should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -118,6 +124,16 @@ pub struct ReportedFile {
     pub name: String,
     /// Size in bytes.
     pub size_bytes: u64,
+}
+
+/// The size of a volume's file system and what the agent may still write on it, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportedSpace {
+    /// The whole file system.
+    pub total_bytes: u64,
+    /// What is free for the agent.
+    pub free_bytes: u64,
 }
 
 /// How long one phase of a run took.
@@ -215,6 +231,8 @@ mod tests {
             set: None,
             retention: None,
             catalogue: None,
+            space: Some(ReportedSpace { total_bytes: u64::MAX, free_bytes: u64::MAX }),
+            agent_version: Some("0.1.0".into()),
             warnings: (0..warnings)
                 .map(|i| Warning::new("KeysBesideData", format!("{i}: {}", "ü".repeat(200))))
                 .collect(),

@@ -17,7 +17,7 @@ pub struct SchemaVersion {
 /// The manifest schema that this version writes.
 pub const MANIFEST_SCHEMA: SchemaVersion = SchemaVersion { major: 1, minor: 0 };
 /// The report schema that this version writes.
-pub const REPORT_SCHEMA: SchemaVersion = SchemaVersion { major: 1, minor: 0 };
+pub const REPORT_SCHEMA: SchemaVersion = SchemaVersion { major: 1, minor: 1 };
 
 impl SchemaVersion {
     /// Whether a reader of `self` understands a document of version `other`.

@@ -26,6 +26,9 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would replace the command's help")]
     pub limits: Limits,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would replace the command's help")]
+    pub election: LeaderElection,
     /// Fail backups while the cluster is being changed, instead of making them with a warning
     #[arg(long, env = "REQUIRE_SETTLED")]
     pub require_settled: bool,
@@ -68,6 +71,28 @@ impl Limits {
     pub fn job_deadline(&self) -> SignedDuration {
         self.lock_timeout + self.deadline + SignedDuration::from_secs(300)
     }
+}
+
+/// How one of several operators is chosen to work.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LeaderElection {
+    /// Work only while holding the Lease etcd-backup-operator in the own namespace; false for an
+    /// operator that is run by hand, while no other one runs
+    #[arg(long, env = "LEADER_ELECT", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub leader_elect: bool,
+    /// Name under which the Lease is held, unlike that of any other operator [default: a random one]
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub identity: Option<String>,
+    /// How long after the last renewal that was seen another operator takes the Lease
+    #[arg(long, env = "LEASE_DURATION", value_name = "TIME", default_value = "45s", value_parser = parse_duration)]
+    pub lease_duration: SignedDuration,
+    /// How long after its last renewal the holder goes on trying, before it stops working and ends
+    #[arg(long, env = "LEASE_RENEW_DEADLINE", value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub lease_renew_deadline: SignedDuration,
+    /// How often the holder renews the Lease
+    #[arg(long, env = "LEASE_RENEW_PERIOD", value_name = "TIME", default_value = "15s", value_parser = parse_duration)]
+    pub lease_renew_period: SignedDuration,
 }
 
 /// The platforms whose control plane the agent knows.
@@ -152,6 +177,11 @@ mod tests {
         assert_eq!(config.limits.starting_deadline, SignedDuration::from_secs(3600));
         assert_eq!(config.limits.job_deadline(), SignedDuration::from_secs(1800));
         assert_eq!(config.image_pull_policy.as_str(), "IfNotPresent");
+        let election = config.election;
+        let times = [election.lease_duration, election.lease_renew_deadline, election.lease_renew_period];
+        assert_eq!((election.leader_elect, times.map(|time| time.as_secs())), (true, [45, 30, 15]));
+        assert!(!parse(&["--leader-elect=false"]).unwrap().election.leader_elect);
+        assert!(parse(&["--leader-elect"]).unwrap().election.leader_elect);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::runtime::events::Recorder;
 use kube::{Api, Client, ResourceExt as _};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use crate::catalogue::{self, Catalogues};
 use crate::config::Config;
@@ -16,6 +16,7 @@ use crate::etcdbackup::status::whole_seconds;
 use crate::etcdbackup::triggers::Stores;
 use crate::metrics::Metrics;
 use crate::reconcile::Error;
+use crate::stand_down::{self, Verdict};
 
 /// Client, configuration, and what is kept in memory.
 pub(crate) struct Context {
@@ -36,6 +37,7 @@ pub(crate) struct Context {
     pub(crate) config_maps: Api<ConfigMap>,
     pub(crate) jobs: Api<Job>,
     pub(crate) pods: Api<Pod>,
+    verdict: watch::Receiver<Verdict>,
     cluster_uid: OnceCell<String>,
 }
 
@@ -49,6 +51,7 @@ impl Context {
         runs: catalogue::triggers::Stores,
         catalogues: Arc<Catalogues>,
         metrics: Arc<Metrics>,
+        verdict: watch::Receiver<Verdict>,
     ) -> Self {
         let namespace = &config.backup_namespace;
         Self {
@@ -60,6 +63,7 @@ impl Context {
             config_maps: Api::namespaced(client.clone(), namespace),
             jobs: Api::namespaced(client.clone(), namespace),
             pods: Api::namespaced(client.clone(), namespace),
+            verdict,
             cluster_uid: OnceCell::new(),
             client,
             config,
@@ -68,6 +72,11 @@ impl Context {
             catalogues,
             metrics,
         }
+    }
+
+    /// Why nothing is to be started now, if so.
+    pub(crate) async fn standing_down(&self) -> Result<Option<String>, Error> {
+        stand_down::why(&self.verdict).await
     }
 
     /// The uid of kube-system, which names the cluster; it never changes, so that it is read once.

@@ -13,18 +13,21 @@ mod etcdbackup;
 mod events;
 mod health;
 mod labels;
+mod leader;
 mod metrics;
 mod nodes;
 mod owner;
 mod reconcile;
+mod stand_down;
 
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::channel::mpsc::unbounded;
+use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
@@ -35,7 +38,17 @@ use crate::catalogue::Catalogues;
 use crate::config::{Config, Platform};
 use crate::context::Context;
 use crate::etcdbackup::triggers;
-use crate::metrics::Metrics;
+use crate::health::Vitals;
+use crate::leader::Election;
+pub use crate::leader::{InvalidTiming, Loss};
+use crate::metrics::{Metrics, Sources};
+
+/// How long the reconciles under way may take to finish when the operator stops. With the release of
+/// the Lease this fits into the pod's grace period. What is cut off is done again by the next leader.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Resolves when the operator is asked to stop.
+type Shutdown = Shared<BoxFuture<'static, ()>>;
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +67,16 @@ pub enum Error {
     /// Two metrics have the same name.
     #[error("metrics cannot be registered: {0}; report this as a bug")]
     Metrics(#[from] prometheus::Error),
+    /// The times of the election make no sense.
+    #[error(transparent)]
+    Timing(#[from] InvalidTiming),
+    /// This operator may work no more.
+    #[error(transparent)]
+    Lost(#[from] Loss),
 }
 
-/// Runs everything until `shutdown` resolves or a part ends.
+/// Runs everything until `shutdown` resolves or a part ends. With leader election this operator works
+/// while it holds the Lease, and stands by before.
 ///
 /// # Errors
 /// If a part ends by itself; see [`Error`].
@@ -67,6 +87,48 @@ pub async fn run(
 ) -> Result<(), Error> {
     let listener = listen(config.port).await.map_err(|source| Error::Listen { port: config.port, source })?;
     let metrics = Arc::new(Metrics::new()?);
+    let client = metrics::measured(&client, metrics.clone());
+    let vitals = Arc::new(Vitals::default());
+    let health = health::serve(listener, metrics.clone(), vitals.clone());
+    let shutdown = shutdown.boxed().shared();
+    tokio::select! {
+        result = in_turn(config, client, metrics, vitals, shutdown) => result,
+        result = health => result.map_err(Error::Health),
+    }
+}
+
+/// Waits for the Lease, works while it is held, and releases it.
+async fn in_turn(
+    config: Config,
+    client: Client,
+    metrics: Arc<Metrics>,
+    vitals: Arc<Vitals>,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
+    if !config.election.leader_elect {
+        work(config, client, metrics, vitals, shutdown).await;
+        return Ok(());
+    }
+    metrics.set_leader(false);
+    let mut election = Election::new(&client, &config.election, vitals.clone())?;
+    let since = tokio::select! {
+        since = election.take() => Some(since),
+        () = shutdown.clone() => None,
+    };
+    if let Some(since) = since {
+        tokio::select! {
+            () = work(config, client, metrics, vitals, shutdown) => {}
+            loss = election.hold(since) => return Err(loss.into()),
+        }
+    }
+    election.release().await;
+    Ok(())
+}
+
+/// Runs the controllers until `shutdown` resolves and the reconciles under way have ended.
+async fn work(config: Config, client: Client, metrics: Arc<Metrics>, vitals: Arc<Vitals>, shutdown: Shutdown) {
+    vitals.works();
+    metrics.set_leader(true);
     let nodes_changed = Arc::new(Notify::new());
     let (catalogues, wakes) = Catalogues::new();
     let (concerns, concerned) = unbounded();
@@ -75,28 +137,41 @@ pub async fn run(
     let (schedules, schedule_triggers) =
         backup::triggers::watch(&client, &config.backup_namespace, concerned, wakes.schedules, &catalogues);
     let (runs, job_watch) = catalogue::triggers::watch(&client, &config.backup_namespace, schedules, &catalogues);
-    let ready = Arc::new(AtomicBool::new(false));
     let namespace = config.backup_namespace.clone();
     let endpoints = match config.platform {
         Platform::Kubeadm => endpoints::keep(client.clone(), &namespace, stores.nodes.clone(), nodes_changed).boxed(),
         Platform::OpenShift => std::future::pending().boxed(),
     };
-    let became_ready = announce(stores.clone(), ready.clone());
-    let health = health::serve(listener, metrics.clone(), ready);
-    let shutdown = shutdown.boxed().shared();
-    let context = Arc::new(Context::new(client, config, stores, runs, catalogues, metrics));
+    let (told, verdict) = stand_down::verdicts();
+    let stand_down = stand_down::keep(client.clone(), config.platform, told);
+    let became_ready = announce(stores.clone(), vitals);
+    let metered = tell_of(metrics.clone(), stores.clone(), runs.clone(), catalogues.clone());
+    let context = Arc::new(Context::new(client, config, stores, runs, catalogues, metrics, verdict.clone()));
     let triggers = stream::select(triggers, wakes.etcdbackups.map(|name| Ok(ObjectRef::new(&name))));
     let controllers = async {
         tokio::join!(
             etcdbackup::run(context.clone(), triggers.take_until(shutdown.clone())),
             backup::run(context.clone(), schedule_triggers.take_until(shutdown.clone())),
-            catalogue::run(context.clone(), wakes.claims, shutdown),
+            catalogue::run(context.clone(), wakes.claims, shutdown.clone()),
         );
     };
+    let upkeep = async {
+        tokio::join!(
+            endpoints,
+            became_ready,
+            metered,
+            job_watch,
+            stand_down,
+            stand_down::tell(context.clone(), verdict)
+        );
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        () = controllers => Ok(()),
-        result = health => result.map_err(Error::Health),
-        () = async { tokio::join!(endpoints, became_ready, job_watch); std::future::pending::<()>().await } => Ok(()),
+        () = controllers => {}
+        () = upkeep => {}
+        () = async { shutdown.clone().await; tokio::time::sleep(GRACE).await } => {
+            tracing::warn!(seconds = GRACE.as_secs(), "reconciles under way are cut off; they are done again");
+        }
     }
 }
 
@@ -108,10 +183,22 @@ async fn listen(port: u16) -> std::io::Result<TcpListener> {
     }
 }
 
+/// Has the metrics tell of objects once all of them are known.
+async fn tell_of(
+    metrics: Arc<Metrics>,
+    stores: triggers::Stores,
+    runs: catalogue::triggers::Stores,
+    catalogues: Arc<Catalogues>,
+) {
+    if stores.wait_until_ready().await && runs.wait_until_ready().await {
+        metrics.tell_of(Sources::new(stores, runs, catalogues));
+    }
+}
+
 /// Says once that everything is known.
-async fn announce(stores: triggers::Stores, ready: Arc<AtomicBool>) {
+async fn announce(stores: triggers::Stores, vitals: Arc<Vitals>) {
     if stores.wait_until_ready().await {
-        ready.store(true, Ordering::Relaxed);
+        vitals.knows();
         tracing::info!(etcdbackups = stores.backups.len(), nodes = stores.nodes.len(), "ready");
     }
 }

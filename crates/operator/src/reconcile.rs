@@ -85,17 +85,48 @@ impl Error {
     pub(crate) const REASONS: [&'static str; 5] = ["Read", "Write", "Timeout", "Stopping", "Unreadable"];
 }
 
+/// Who reconciles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Controller {
+    /// EtcdBackups.
+    EtcdBackup,
+    /// Backups.
+    Backup,
+    /// Claims, for the catalogue.
+    Claim,
+}
+
+impl Controller {
+    /// All of them, so that counters start at zero.
+    pub(crate) const ALL: [Self; 3] = [Self::EtcdBackup, Self::Backup, Self::Claim];
+
+    /// The word, as a metric's label.
+    #[must_use]
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::EtcdBackup => "etcdbackup",
+            Self::Backup => "backup",
+            Self::Claim => "claim",
+        }
+    }
+}
+
 /// One reconcile of an object (kind and name) within its time, measured.
 pub(crate) async fn bounded<T>(
+    controller: Controller,
     what: String,
     metrics: &Metrics,
     reconcile: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
+    let controller = controller.as_str();
+    let active = metrics.reconciles_active.with_label_values(&[controller]);
+    active.inc();
     let began = Instant::now();
     let result = tokio::time::timeout(TIMEOUT, reconcile).await;
     let result = result.unwrap_or(Err(Error::Timeout { what, seconds: TIMEOUT.as_secs() }));
-    metrics.reconcile_seconds.observe(began.elapsed().as_secs_f64());
-    metrics.reconciles.with_label_values(&[if result.is_ok() { "ok" } else { "error" }]).inc();
+    active.dec();
+    metrics.reconcile_seconds.with_label_values(&[controller]).observe(began.elapsed().as_secs_f64());
+    metrics.reconciles.with_label_values(&[controller, if result.is_ok() { "ok" } else { "error" }]).inc();
     result
 }
 
@@ -112,9 +143,9 @@ pub(crate) async fn over<T, E: std::error::Error + 'static, Q: std::error::Error
 }
 
 /// Logs, counts, and tries again; an object that cannot be read is not tried before it changes.
-pub(crate) fn after_error(what: &str, error: &Error, metrics: &Metrics) -> Action {
+pub(crate) fn after_error(controller: Controller, what: &str, error: &Error, metrics: &Metrics) -> Action {
     tracing::warn!(object = what, reason = error.reason(), %error, "reconcile failed");
-    metrics.reconcile_errors.with_label_values(&[error.reason()]).inc();
+    metrics.reconcile_errors.with_label_values(&[controller.as_str(), error.reason()]).inc();
     match error {
         Error::Unreadable { .. } => Action::await_change(),
         _ => Action::requeue(RETRY),

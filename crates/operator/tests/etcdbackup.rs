@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows only functions marked #[test] as tests, not what they call")]
 
+#[allow(dead_code, reason = "each program uses a part of it")]
 mod bed;
 
 use std::time::Duration;

@@ -13,6 +13,10 @@ const REACHES: [SignedDuration; 4] = [
     SignedDuration::from_hours(366 * 24),
 ];
 
+/// How far [`Schedule::longest_gap`] looks, and after how many runs it stops.
+const YEAR: SignedDuration = SignedDuration::from_hours(365 * 24);
+const MOST_RUNS: usize = 20_000;
+
 /// A schedule that kube-controller-manager can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
@@ -93,6 +97,23 @@ impl Schedule {
         }
         let starts = REACHES.iter().map(|&reach| until.checked_sub(reach).map_or(after, |start| start.max(after)));
         starts.chain([after]).find_map(|start| self.due(start, until, zone).last())
+    }
+
+    /// The longest time from one run to the next, of the runs of the year that begins with the first one later
+    /// than `after`; of more than 20,000 runs a year only of so many, which are a week even of a run a minute.
+    ///
+    /// None if there are not two runs.
+    #[must_use]
+    pub fn longest_gap(&self, after: Timestamp, zone: Zone) -> Option<SignedDuration> {
+        let first = self.next(after, zone)?;
+        let end = first.saturating_add(YEAR).ok()?;
+        let runs = iter::successors(Some(first), |&run| self.next(run, zone));
+        let mut last = first;
+        let gaps = runs.skip(1).take(MOST_RUNS).map_while(|run| {
+            let before = std::mem::replace(&mut last, run);
+            (before < end).then(|| run.duration_since(before))
+        });
+        gaps.max()
     }
 
     /// What robfig/cron's `Next` returns.

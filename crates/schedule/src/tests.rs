@@ -152,3 +152,28 @@ fn a_refusal_says_which_field_and_what_it_takes() {
     assert_eq!(error.reason(), "InvalidTimeZone");
     assert!(error.to_string().starts_with("time zone \"europe/berlin\" is not known; write a name"), "{error}");
 }
+
+#[test]
+fn the_longest_gap_is_that_of_a_year() {
+    let day = 24 * 60;
+    // In minutes.
+    for (schedule, name, expected) in [
+        ("* * * * *", "UTC", Some(1)),
+        ("20 4 * * *", "UTC", Some(day)),
+        ("@every 6h", "UTC", Some(6 * 60)),
+        ("0 4 * * 1-5", "UTC", Some(3 * day)),
+        ("* 9-17 * * 1-5", "UTC", Some((2 * 24 + 15) * 60 + 1)),
+        ("*/5 0-11 1-7 * *", "UTC", Some(24 * day + 12 * 60 + 5)),
+        ("@monthly", "UTC", Some(31 * day)),
+        ("@yearly", "UTC", Some(365 * day)),
+        // Skipped on the day on which clocks go forward.
+        ("30 2 * * *", "Europe/Berlin", Some(2 * day - 60)),
+        ("20 4 * * *", "Europe/Berlin", Some(day + 60)),
+        // In 2028 and in 2032.
+        ("0 0 29 2 *", "UTC", Some(1461 * day)),
+        ("0 0 30 2 *", "UTC", None),
+    ] {
+        let gap = Schedule::parse(schedule).unwrap().longest_gap(at("2026-06-01T00:00:30Z"), zone(name));
+        assert_eq!(gap.map(|gap| gap.as_mins()), expected, "{schedule} in {name}");
+    }
+}

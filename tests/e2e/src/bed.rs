@@ -16,6 +16,8 @@ use crate::processes::{self, Process};
 pub const NAMESPACE: &str = "openshift-etcd";
 /// Where the operator is.
 pub const OPERATOR_NAMESPACE: &str = "etcd-backup-operator";
+/// How many operators there are, as shipped.
+pub const OPERATORS: u32 = 2;
 /// The image that `make image` builds.
 pub const IMAGE: &str = "localhost/etcd-backup:dev";
 
@@ -31,13 +33,21 @@ impl Bed {
     /// # Errors
     /// If the cluster does not come up or the operator does not become ready.
     pub fn up(name: &str, nodes: usize) -> Result<Self> {
+        let bed = Self::bare(name, nodes)?;
+        bed.install()?;
+        Ok(bed)
+    }
+
+    /// Starts a cluster that has our image and nothing else of ours.
+    ///
+    /// # Errors
+    /// If the cluster does not come up.
+    pub fn bare(name: &str, nodes: usize) -> Result<Self> {
         // A dead node is noticed sooner than by default (50 s), so that the tests of that are shorter.
         let controller_manager_args = vec!["--node-monitor-grace-period=20s".to_owned()];
         let cluster = Cluster::up(&ClusterOptions { nodes, controller_manager_args, ..ClusterOptions::new(name) })?;
         cluster.import_image(&repository().join("target/image.tar"))?;
-        let bed = Self { cluster };
-        bed.install()?;
-        Ok(bed)
+        Ok(Self { cluster })
     }
 
     /// Installs CRDs, permissions and operator, and waits until the operator is ready.
@@ -142,7 +152,8 @@ impl Bed {
         Ok(last)
     }
 
-    /// Ends the operator's process with SIGKILL and has a new pod started at once.
+    /// Ends every operator's process with SIGKILL and has new pods started at once. Their Lease goes with them, so that
+    /// nobody waits for its end; that is what the scenario `takeover` is about.
     ///
     /// # Errors
     /// If the operator does not come back.
@@ -152,7 +163,34 @@ impl Bed {
         }
         // A container that died is restarted with a growing delay; a deleted pod is replaced at once.
         self.kubectl(&["-n", OPERATOR_NAMESPACE, "delete", "pod", "--all", "--force", "--grace-period=0"])?;
+        self.kubectl(&["-n", OPERATOR_NAMESPACE, "delete", "lease", "--all"])?;
         self.operator_ready()
+    }
+
+    /// Ends the operator that works with SIGKILL, and its pod, as if its node had died; the others wait for the end of
+    /// its Lease.
+    ///
+    /// # Errors
+    /// If none works.
+    pub fn kill_leader(&self) -> Result<()> {
+        let leader = self.leader()?.context("no operator works")?;
+        let process =
+            self.operator().into_iter().find(|process| process.variable("POD_NAME").as_ref() == Some(&leader));
+        process.with_context(|| format!("pod {leader} has no process"))?.kill()?;
+        self.kubectl(&["-n", OPERATOR_NAMESPACE, "delete", "pod", &leader, "--force", "--grace-period=0"]).map(drop)
+    }
+
+    /// The pod of the operator that works: the one that is there and holds the Lease.
+    ///
+    /// # Errors
+    /// If kubectl fails.
+    pub fn leader(&self) -> Result<Option<String>> {
+        let lease =
+            ["get", "lease", "etcd-backup-operator", "--ignore-not-found", "-o", "jsonpath={.spec.holderIdentity}"];
+        let holder = self.kubectl(&[&["-n", OPERATOR_NAMESPACE], &lease[..]].concat())?;
+        let pods = ["get", "pods", "-o", r"jsonpath={range .items[*]}{.metadata.name}{'\n'}{end}"];
+        let pods = self.kubectl(&[&["-n", OPERATOR_NAMESPACE], &pods[..]].concat())?;
+        Ok(pods.lines().any(|pod| pod == holder).then_some(holder))
     }
 
     /// Sets the number of operators, and waits until that many are there.
@@ -210,7 +248,11 @@ impl Bed {
         self.operator_ready()
     }
 
-    fn operator_ready(&self) -> Result<()> {
+    /// Waits until the operator is ready.
+    ///
+    /// # Errors
+    /// If it is not in two minutes.
+    pub fn operator_ready(&self) -> Result<()> {
         self.kubectl(&[
             "-n",
             OPERATOR_NAMESPACE,
@@ -218,8 +260,13 @@ impl Bed {
             "status",
             "deployment/etcd-backup-operator",
             "--timeout=110s",
-        ])
-        .map(drop)
+        ])?;
+        // One of before may still be at work until it has ended.
+        until("an operator to work and those of before to be gone", Duration::from_secs(60), || {
+            let ending = ["get", "pods", "-o", "jsonpath={.items[*].metadata.deletionTimestamp}"];
+            let ending = self.kubectl(&[&["-n", OPERATOR_NAMESPACE], &ending[..]].concat())?;
+            Ok(ending.is_empty() && self.leader()?.is_some())
+        })
     }
 
     /// The operator's processes.

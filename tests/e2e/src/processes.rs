@@ -43,6 +43,14 @@ impl Process {
         Ok(())
     }
 
+    /// The value of a variable of its environment as it was started; `None` if it has none or has ended.
+    #[must_use]
+    pub fn variable(self, name: &str) -> Option<String> {
+        let environment = fs::read(format!("/proc/{}/environ", self.0)).ok()?;
+        let variables = environment.split(|&c| c == 0).map(String::from_utf8_lossy);
+        variables.into_iter().find_map(|one| Some(one.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+    }
+
     /// A figure from `/proc/<pid>/status` in bytes, such as `VmRSS` or `VmHWM` (its peak).
     ///
     /// # Errors

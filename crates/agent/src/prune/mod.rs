@@ -139,6 +139,7 @@ async fn prune(
     let done = settle(args, output, stop, &mut retention, shown).await;
     journal.retention = retention.report();
     journal.catalogue = Some(retention.catalogue());
+    journal.space = catalogue::space(locked.volume());
     done?;
     match retention.finding() {
         Some(Finding { failure: Some(reason), message, .. }) => {

@@ -135,6 +135,7 @@ impl Run<'_> {
             Some(retention) => Some(retention.catalogue()),
             None => catalogue::of(locked.volume()),
         };
+        journal.space = catalogue::space(locked.volume());
         match saved {
             Ok((reason, set)) => journal.published(reason, set, Timestamp::now()),
             Err(error) => journal.failed(error.reason(), error.to_string(), Timestamp::now()),

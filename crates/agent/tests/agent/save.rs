@@ -103,6 +103,9 @@ fn the_log_is_one_json_object_a_line_and_names_every_phase() {
     let phases: BTreeSet<_> = lines.iter().filter_map(|line| line["phase"].as_str()).collect();
     let expected = ["lock", "publish", "revision", "static-resources", "stream", "survey", "sync", "verify"];
     assert_eq!(phases, BTreeSet::from(expected));
+    let space = ran.report().space.unwrap();
+    assert!(0 < space.free_bytes && space.free_bytes <= space.total_bytes, "{space:?}");
+    assert!(ran.report().agent_version.is_some());
     let reported: BTreeSet<_> = ran.report().phases.into_iter().map(|phase| phase.phase).collect();
     assert_eq!(reported, expected.map(str::to_owned).into());
 }

@@ -5,6 +5,7 @@
 mod columns;
 mod documentation;
 mod install;
+mod pages;
 mod recorded;
 mod validation;
 

@@ -12,10 +12,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::decide::is_suspended;
 use super::decision::{CronJobStep, Decision, Found, Observed, Said};
 use super::knowledge::before;
 use super::pruning::PruneStep;
 use super::reason::BackupReason;
+use super::triggers::Guarded;
 use super::{build, drift, events, names, status};
 use crate::context::Context;
 use crate::etcdbackup::status::whole_seconds;
@@ -155,6 +157,41 @@ where
         Err(kube::Error::Api(answer)) if [403, 422].contains(&answer.code) => Ok(Written::Refused(answer.message)),
         Err(source) => Err(Error::write(what)(source)),
     }
+}
+
+/// Suspends the CronJob of a Backup, and says once for each spec why nothing is started. What the API
+/// server refuses of a status is not tried again: the schema may be another one.
+pub(crate) async fn stand_down(context: &Context, object: &Guarded, why: &str, now: Timestamp) -> Result<(), Error> {
+    suspend(context, object).await?;
+    let Ok(known) = &object.0 else { return Ok(()) };
+    let name = known.name_any();
+    let found = context.backups.get_opt(&name).await.map_err(Error::read(format!("Backup {name}")))?;
+    let Some(backup) = found.filter(|backup| backup.metadata.deletion_timestamp.is_none()) else { return Ok(()) };
+    let Some(next) = status::standing_down(&backup, why, now) else { return Ok(()) };
+    events::publish_stand_down(context, &backup, why).await;
+    match write_status(context, &backup, &next).await {
+        Err(Error::Write { what, source: kube::Error::Api(answer) }) => {
+            tracing::warn!(object = what, %answer, "standing down cannot be told");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// Suspends the CronJob of a Backup, also of one that cannot be read, until it is applied again.
+async fn suspend(context: &Context, backup: &Guarded) -> Result<(), Error> {
+    let name = names::cron_job(&backup.name_any());
+    let found = context.cron_jobs.get_opt(&name).await.map_err(Error::read(format!("CronJob {name}")))?;
+    let found = Found::new(found, &backup.uid().unwrap_or_default());
+    let Some(live) = found.ours().filter(|live| !is_suspended(live)) else { return Ok(()) };
+    let patch = Patch::Merge(json!({"metadata": {"uid": live.uid()}, "spec": {"suspend": true}}));
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match context.cron_jobs.patch(&name, &parameters, &patch).await {
+        Ok(_) => tracing::warn!(cron_job = name, "suspended the CronJob"),
+        Err(kube::Error::Api(answer)) if [404, 409].contains(&answer.code) => {}
+        Err(source) => return Err(Error::write(format!("CronJob {name}"))(source)),
+    }
+    Ok(())
 }
 
 fn json_of(object: &impl Serialize) -> serde_json::Value {

@@ -173,7 +173,8 @@ fn timetable_of(cron_job: &CronJob) -> Option<Timetable> {
     Timetable::parse(&spec.schedule, spec.time_zone.as_deref().unwrap_or_default()).ok()
 }
 
-fn is_suspended(cron_job: &CronJob) -> bool {
+#[must_use]
+pub(crate) fn is_suspended(cron_job: &CronJob) -> bool {
     cron_job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false)
 }
 

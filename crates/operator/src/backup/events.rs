@@ -32,6 +32,12 @@ pub(crate) async fn publish(context: &Context, backup: &Backup, decision: &Decis
     context.metrics.missed_runs.inc_by(new);
 }
 
+/// Publishes that nothing is started for a Backup.
+pub(crate) async fn publish_stand_down(context: &Context, backup: &Backup, why: &str) {
+    let reason = BackupReason::StandDown.as_str();
+    events::send(&context.recorder, backup, EventType::Warning, "StandDown", reason, why).await;
+}
+
 /// The conditions that changed; Ready only where it says what no other one does.
 fn news<'a>(before: Option<&BackupStatus>, next: &'a BackupStatus) -> Vec<News<'a>> {
     let mut told: Vec<News<'a>> = Vec::new();

@@ -78,11 +78,8 @@ fn recorded_end(run: &str, records: &[Arc<EtcdBackup>]) -> Option<End> {
     (is("Completed") || is("Failed")).then(|| End { at, succeeded: is("Completed") })
 }
 
-/// kube-controller-manager names a Job by the minute that its run was due in.
 fn run(job: &Job, cron_job: &str) -> Run {
-    let name = job.name_any();
-    let minute = name.strip_prefix(cron_job).and_then(|rest| rest.strip_prefix('-')?.parse::<i64>().ok());
-    let due = minute.and_then(|minute| Timestamp::from_second(minute.checked_mul(60)?).ok());
+    let due = names::due(&job.name_any(), cron_job);
     let status = job.status.as_ref();
     let ended = status.into_iter().flat_map(|status| status.conditions.iter().flatten()).find_map(|condition| {
         let succeeded = condition.type_ == "Complete";

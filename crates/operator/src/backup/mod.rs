@@ -8,15 +8,15 @@ mod decision;
 mod drift;
 mod events;
 mod fetch;
-mod knowledge;
-mod names;
+pub(crate) mod knowledge;
+pub(crate) mod names;
 #[cfg(test)]
 mod observed;
 mod pruning;
 mod reason;
 mod runs;
 mod status;
-mod timetable;
+pub(crate) mod timetable;
 pub(crate) mod triggers;
 
 use std::convert::Infallible;
@@ -33,7 +33,7 @@ use kube::runtime::{Config as ControllerConfig, applier};
 use self::triggers::Guarded;
 use crate::context::Context;
 use crate::etcdbackup::status::whole_seconds;
-use crate::reconcile::{self, Error};
+use crate::reconcile::{self, Controller, Error};
 
 /// Runs the controller until the triggers end, and then until the reconciles that are under way do.
 pub(crate) async fn run(
@@ -42,13 +42,20 @@ pub(crate) async fn run(
 ) {
     let schedules = context.runs.schedules.clone();
     let reconcile = |object: Arc<Guarded>, context: Arc<Context>| {
-        async move { reconcile::bounded(what(&object), &context.metrics, reconcile(&object, &context)).await }.boxed()
+        async move {
+            reconcile::bounded(Controller::Backup, what(&object), &context.metrics, reconcile(&object, &context)).await
+        }
+        .boxed()
     };
     let config = ControllerConfig::default().concurrency(4);
     applier(reconcile, error_policy, context, schedules, triggers, config).for_each(reconcile::over).await;
 }
 
 async fn reconcile(object: &Guarded, context: &Context) -> Result<Action, Error> {
+    if let Some(why) = context.standing_down().await? {
+        apply::stand_down(context, object, &why, whole_seconds(Timestamp::now())).await?;
+        return Ok(Action::await_change());
+    }
     if let Err(invalid) = &object.0 {
         let error = Error::Unreadable { what: what(object), problem: invalid.error.clone() };
         let (reason, message) = (error.reason(), error.to_string());
@@ -66,7 +73,7 @@ async fn reconcile(object: &Guarded, context: &Context) -> Result<Action, Error>
 
 #[allow(clippy::needless_pass_by_value, reason = "the applier's signature")]
 fn error_policy(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
-    reconcile::after_error(&what(&object), error, &context.metrics)
+    reconcile::after_error(Controller::Backup, &what(&object), error, &context.metrics)
 }
 
 /// Kind and name, for people.

@@ -1,6 +1,7 @@
 //! Names of what a Backup makes.
 
 use etcd_backup_api::Backup;
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 use sha2::{Digest as _, Sha256};
 
@@ -19,6 +20,13 @@ pub(crate) fn cron_job(backup: &str) -> String {
     }
     let kept: String = backup.chars().take(MAX_CRON_JOB - 9).collect();
     format!("{}-{}", kept.trim_end_matches(['-', '.']), digest(&[backup]))
+}
+
+/// When the run of a CronJob's Job was due, UTC, to the minute: kube-controller-manager names the Job by it.
+#[must_use]
+pub(crate) fn due(job: &str, cron_job: &str) -> Option<Timestamp> {
+    let minute: i64 = job.strip_prefix(cron_job)?.strip_prefix('-')?.parse().ok()?;
+    Timestamp::from_second(minute.checked_mul(60)?).ok()
 }
 
 /// Name of the ConfigMap with the policy.

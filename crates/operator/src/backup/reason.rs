@@ -40,6 +40,8 @@ pub(crate) enum BackupReason {
     PolicyForeign,
     /// The API server refuses the ConfigMap with the policy.
     PolicyRefused,
+    /// Somebody else answers to the same resources.
+    StandDown,
     /// What a run said of the policy.
     Retention(RetentionReason),
     /// Why the volume cannot be used.
@@ -67,13 +69,14 @@ impl BackupReason {
             Self::PruneFailed => "PruneFailed",
             Self::PolicyForeign => "PolicyForeign",
             Self::PolicyRefused => "PolicyRefused",
+            Self::StandDown => "StandDown",
             Self::Retention(reason) => reason.as_str(),
             Self::Volume(reason) => reason.as_str(),
         }
     }
 
     /// Words that nothing but somebody's hand takes away: by kstatus' rules the Backup is stalled.
-    pub(crate) const STALLS: [Self; 11] = [
+    pub(crate) const STALLS: [Self; 12] = [
         Self::NoSchedule,
         Self::NoVolume,
         Self::InvalidSchedule,
@@ -81,6 +84,7 @@ impl BackupReason {
         Self::NeverDue,
         Self::CronJobForeign,
         Self::PolicyForeign,
+        Self::StandDown,
         Self::Retention(RetentionReason::SizeExceeded),
         Self::Retention(RetentionReason::LineageChanged),
         Self::Retention(RetentionReason::VolumeChanged),

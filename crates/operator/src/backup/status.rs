@@ -1,6 +1,6 @@
 //! The status that follows from a decision: conditions, facts, and the columns.
 
-use etcd_backup_api::{BackupJob, BackupStatus, conditions};
+use etcd_backup_api::{Backup, BackupJob, BackupStatus, conditions};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
@@ -54,6 +54,24 @@ pub(crate) fn next(
     }
     tell_ready(&mut status, seen, decision, now);
     status
+}
+
+/// The status while nothing is started; none if it has been told of this spec.
+#[must_use]
+pub(crate) fn standing_down(backup: &Backup, why: &str, now: Timestamp) -> Option<BackupStatus> {
+    let old = backup.status.clone().unwrap_or_default();
+    let generation = backup.metadata.generation;
+    let reason = BackupReason::StandDown.as_str();
+    let told = conditions::get(&old.conditions, "Ready")
+        .is_some_and(|ready| ready.reason == reason && ready.observed_generation == generation);
+    if told {
+        return None;
+    }
+    let mut status = BackupStatus { observed_generation: generation, next_schedule_time: None, ..old };
+    for (type_, value) in [("Scheduled", false), ("Ready", false), ("Stalled", true)] {
+        conditions::set(&mut status.conditions, type_, value, reason, why, generation, &Time(now));
+    }
+    Some(status)
 }
 
 /// Absent before the first run has ended.

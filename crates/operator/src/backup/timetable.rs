@@ -64,6 +64,13 @@ impl Timetable {
             .map(|next| next.duration_since(epoch))
     }
 
+    /// The longest time from one run to the next within a year, more or less.
+    #[must_use]
+    pub(crate) fn longest_gap(&self, now: Timestamp) -> Option<SignedDuration> {
+        let (schedule, zone) = &self.parsed;
+        self.period().or_else(|| schedule.longest_gap(now, *zone))
+    }
+
     /// Where to count on from.
     fn start(&self, anchor: Timestamp, after: Timestamp) -> Timestamp {
         let (schedule, zone) = &self.parsed;

@@ -167,6 +167,8 @@ pub(crate) fn report_of(origin: &Origin, volume_id: &str) -> Report {
         set: Some(origin.set.clone()),
         retention: None,
         catalogue: None,
+        space: None,
+        agent_version: None,
         warnings: origin.warnings.clone(),
         phases: Vec::new(),
     }

@@ -76,6 +76,15 @@ pub(crate) struct Asked {
     pub(crate) at: Timestamp,
 }
 
+/// What is known of a claim's volume, for the metrics.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct VolumeState {
+    /// The sets, if they are surely what is there.
+    pub(crate) known: Option<Arc<Known>>,
+    /// The newest report.
+    pub(crate) last: Option<Arc<Report>>,
+}
+
 /// What the volume tells of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum VolumeSays {
@@ -158,6 +167,15 @@ impl Catalogues {
     #[must_use]
     pub(crate) fn current(&self, claim: &str) -> Option<Arc<Known>> {
         self.memory().claims.get(claim)?.current().cloned()
+    }
+
+    /// The newest report of each Backup, and the state of each claim's volume.
+    #[must_use]
+    pub(crate) fn reported(&self) -> (BTreeMap<String, Arc<Report>>, BTreeMap<String, VolumeState>) {
+        let memory = self.memory();
+        let volume = |claim: &Claim| VolumeState { known: claim.current().cloned(), last: claim.last.clone() };
+        let volumes = memory.claims.iter().map(|(name, claim)| (name.clone(), volume(claim)));
+        (memory.newest.clone(), volumes.collect())
     }
 
     /// What the volume tells of a run.

@@ -25,11 +25,10 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub(crate) use self::known::Known;
-use self::memory::Changed;
-pub(crate) use self::memory::{Catalogues, VolumeSays};
+pub(crate) use self::memory::{Catalogues, Changed, VolumeSays, VolumeState};
 use crate::context::Context;
 use crate::etcdbackup::status::whole_seconds;
-use crate::reconcile::{self, Error};
+use crate::reconcile::{self, Controller, Error};
 
 /// How long changes are collected before a claim is looked at.
 const CALM: Duration = Duration::from_millis(200);
@@ -50,9 +49,15 @@ pub(crate) async fn run(
     let mut due = pin!(scheduler(stream::select(changed, later).take_until(shutdown)));
     while let Some(claim) = due.next().await {
         let what = format!("PersistentVolumeClaim {claim}");
-        let result = reconcile::bounded(what.clone(), &context.metrics, reconcile(&claim, &context, &remembered)).await;
+        let result = reconcile::bounded(
+            Controller::Claim,
+            what.clone(),
+            &context.metrics,
+            reconcile(&claim, &context, &remembered),
+        )
+        .await;
         let wait = result.unwrap_or_else(|error| {
-            reconcile::after_error(&what, &error, &context.metrics);
+            reconcile::after_error(Controller::Claim, &what, &error, &context.metrics);
             Some(reconcile::RETRY)
         });
         if let Some(wait) = wait {
@@ -67,6 +72,9 @@ pub(crate) async fn run(
 async fn reconcile(claim: &str, context: &Context, remembered: &OnceCell<()>) -> Result<Option<Duration>, Error> {
     if !context.runs.wait_until_ready().await || !context.stores.wait_until_ready().await {
         return Err(Error::Stopping);
+    }
+    if context.standing_down().await?.is_some() {
+        return Ok(None);
     }
     remembered.get_or_try_init(|| fetch::remember_reports(context)).await?;
     let seen = fetch::fetch(context, claim).await?;

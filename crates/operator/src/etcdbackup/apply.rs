@@ -9,8 +9,10 @@ use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use super::decision::{Decision, Observed, Step, Verdict};
+use super::fetch::needs_a_decision;
 use super::job_state::JobState;
 use super::reason::StatusReason;
+use super::triggers::Guarded;
 use super::volume::Obstacle;
 use super::{build, events, kept, status};
 use crate::catalogue::VolumeSays;
@@ -92,6 +94,27 @@ fn told_by_a_pod<'a>(seen: &Observed, verdict: &'a Verdict) -> Option<&'a Report
         (_, Verdict::Completed(report)) => Some(report),
         (_, Verdict::Failed { report, .. }) => report.as_deref(),
         _ => None,
+    }
+}
+
+/// Says of an EtcdBackup that has not ended why nothing is done for it, once for each spec. What the API
+/// server refuses is not tried again: the schema may be another one.
+pub(crate) async fn stand_down(context: &Context, object: &Guarded, why: &str, now: Timestamp) -> Result<(), Error> {
+    // A record tells of a run that a CronJob started, and what cannot be read is not meant for us.
+    let Some(name) = object.0.as_ref().ok().filter(|known| known.spec.recorded.is_none()).map(|one| one.name_any())
+    else {
+        return Ok(());
+    };
+    let found = context.etcdbackups.get_opt(&name).await.map_err(Error::read(format!("EtcdBackup {name}")))?;
+    let Some(backup) = found.filter(needs_a_decision) else { return Ok(()) };
+    let Some(next) = status::standing_down(&backup, why, now) else { return Ok(()) };
+    events::publish_stand_down(context, &backup, why).await;
+    match write_status(context, backup, &next).await {
+        Err(Error::Write { what, source: kube::Error::Api(answer) }) => {
+            tracing::warn!(object = what, %answer, "standing down cannot be told");
+            Ok(())
+        }
+        result => result.map(drop),
     }
 }
 

@@ -9,6 +9,7 @@ use kube::runtime::events::EventType;
 
 use super::decision::Verdict;
 use super::kept::Kept;
+use super::reason::StatusReason;
 use super::triggers::Guarded;
 use crate::context::Context;
 use crate::events;
@@ -26,6 +27,9 @@ pub(crate) async fn publish(context: &Context, before: &EtcdBackup, verdict: &Ve
     if matches!(verdict, Verdict::Completed(_) | Verdict::Failed { .. }) {
         context.metrics.runs.with_label_values(&[phase]).inc();
     }
+    if let Verdict::Failed { .. } = verdict {
+        context.metrics.failed_runs.with_label_values(&[reason]).inc();
+    }
     let type_ = if is_warning(verdict) { EventType::Warning } else { EventType::Normal };
     events::send(&context.recorder, before, type_, phase, reason, &message).await;
     if let Verdict::Completed(report) = verdict {
@@ -42,6 +46,12 @@ pub(crate) async fn publish_kept(context: &Context, backup: &EtcdBackup, kept: &
     events::send(&context.recorder, backup, type_, "Verified", kept.reason.as_str(), &kept.message).await;
 }
 
+/// Publishes that nothing is started for an EtcdBackup.
+pub(crate) async fn publish_stand_down(context: &Context, backup: &EtcdBackup, why: &str) {
+    let reason = StatusReason::StandDown.as_str();
+    events::send(&context.recorder, backup, EventType::Warning, "StandDown", reason, why).await;
+}
+
 /// Publishes that a stored object is no EtcdBackup; it has no status that could say so.
 pub(crate) async fn publish_unreadable(context: &Context, object: &Guarded, error: &Error) {
     events::send(&context.recorder, object, EventType::Warning, "Read", error.reason(), &error.to_string()).await;
@@ -54,11 +64,10 @@ fn one_of_each_reason(warnings: &[Warning]) -> impl Iterator<Item = &Warning> {
 }
 
 fn is_warning(verdict: &Verdict) -> bool {
-    use super::reason::StatusReason as Reason;
     match verdict {
         Verdict::Failed { .. } => true,
         Verdict::Completed(report) => report.set.as_ref().is_none_or(|set| !set.verified),
         Verdict::Pending(state) => state.reason.blocks(),
-        Verdict::Running { state, .. } => state.reason != Reason::Saving,
+        Verdict::Running { state, .. } => state.reason != StatusReason::Saving,
     }
 }

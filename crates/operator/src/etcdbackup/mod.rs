@@ -27,7 +27,7 @@ use kube::runtime::{Config as ControllerConfig, applier};
 
 use self::triggers::Guarded;
 use crate::context::Context;
-use crate::reconcile::{self, Error};
+use crate::reconcile::{self, Controller, Error};
 
 /// Runs the controller until the triggers end, and then until the reconciles that are under way do.
 pub(crate) async fn run(
@@ -36,7 +36,11 @@ pub(crate) async fn run(
 ) {
     let store = context.stores.backups.clone();
     let reconcile = |object: Arc<Guarded>, context: Arc<Context>| {
-        async move { reconcile::bounded(what(&object), &context.metrics, reconcile(&object, &context)).await }.boxed()
+        async move {
+            reconcile::bounded(Controller::EtcdBackup, what(&object), &context.metrics, reconcile(&object, &context))
+                .await
+        }
+        .boxed()
     };
     applier(reconcile, error_policy, context, store, triggers, ControllerConfig::default().concurrency(8))
         .for_each(reconcile::over)
@@ -44,6 +48,10 @@ pub(crate) async fn run(
 }
 
 async fn reconcile(object: &Guarded, context: &Context) -> Result<Action, Error> {
+    if let Some(why) = context.standing_down().await? {
+        apply::stand_down(context, object, &why, status::whole_seconds(Timestamp::now())).await?;
+        return Ok(Action::await_change());
+    }
     let known = match &object.0 {
         Ok(backup) => backup,
         Err(invalid) => {
@@ -76,7 +84,7 @@ async fn recheck(known: &EtcdBackup, context: &Context) -> Result<Action, Error>
 
 #[allow(clippy::needless_pass_by_value, reason = "the applier's signature")]
 fn error_policy(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
-    reconcile::after_error(&what(&object), error, &context.metrics)
+    reconcile::after_error(Controller::EtcdBackup, &what(&object), error, &context.metrics)
 }
 
 /// Kind and name, for people.

@@ -1,6 +1,7 @@
 //! Why an EtcdBackup is in the state it is in: the one word of its conditions, events and metrics.
 //! `docs/operations/reasons.md` has a row for each.
 
+use etcd_backup_api::InvalidSpec;
 use etcd_backup_core::Reason;
 
 /// One word for the condition's reason. What the agent reports keeps the agent's word.
@@ -66,13 +67,15 @@ pub(crate) enum StatusReason {
     Damaged,
     /// The spec asks for nothing that can be done; the word is the API crate's.
     Spec(&'static str),
+    /// Somebody else answers to the same resources.
+    StandDown,
     /// What the agent reported.
     Run(Reason),
 }
 
 impl StatusReason {
     /// Every reason of the operator's own.
-    pub(crate) const OWN: [Self; 29] = [
+    pub(crate) const OWN: [Self; 30] = [
         Self::Queued,
         Self::Starting,
         Self::PvcNotFound,
@@ -102,7 +105,16 @@ impl StatusReason {
         Self::Freshness,
         Self::SetMissing,
         Self::Damaged,
+        Self::StandDown,
     ];
+
+    /// The words of EtcdBackups that failed: the operator's own, the API crate's, and the agent's.
+    pub(crate) fn of_failures() -> impl Iterator<Item = &'static str> {
+        let own = [Self::NodeLost, Self::JobNameTaken, Self::JobDeleted, Self::OutcomeUnknown];
+        let blocked = Self::OWN.into_iter().filter(|reason| reason.blocks());
+        let specs = InvalidSpec::REASONS.into_iter().map(Self::Spec);
+        own.into_iter().chain(blocked).chain(specs).chain(Reason::FAILURES.map(Self::Run)).map(Self::as_str)
+    }
 
     /// The word.
     #[must_use]
@@ -137,6 +149,7 @@ impl StatusReason {
             Self::Freshness => "Freshness",
             Self::SetMissing => "SetMissing",
             Self::Damaged => "Damaged",
+            Self::StandDown => "StandDown",
             Self::Spec(word) => word,
             Self::Run(reason) => reason.as_str(),
         }

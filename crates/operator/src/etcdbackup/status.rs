@@ -54,6 +54,29 @@ pub(crate) fn kept(backup: &EtcdBackup, kept: &Kept, now: Timestamp) -> EtcdBack
     status
 }
 
+/// The status while nothing is started; none if it has been told of this spec. A run that has begun
+/// goes on, and what became of it is told afterwards.
+#[must_use]
+pub(crate) fn standing_down(backup: &EtcdBackup, why: &str, now: Timestamp) -> Option<EtcdBackupStatus> {
+    let old = backup.status.clone().unwrap_or_default();
+    let generation = backup.metadata.generation;
+    let reason = StatusReason::StandDown;
+    let told = conditions::get(&old.conditions, "Ready")
+        .is_some_and(|ready| ready.reason == reason.as_str() && ready.observed_generation == generation);
+    if told {
+        return None;
+    }
+    let began = old.phase.as_deref().is_some_and(|phase| phase != "Pending");
+    let mut status = EtcdBackupStatus { observed_generation: generation, ..old };
+    if !began {
+        tell_conditions(&mut status, backup, &Verdict::Pending(Obstacle::new(reason, why)), &Time(now));
+    }
+    for (type_, value) in [("Ready", false), ("Stalled", true)] {
+        conditions::set(&mut status.conditions, type_, value, reason.as_str(), why, generation, &Time(now));
+    }
+    Some(status)
+}
+
 /// Reference to a Job in the status.
 #[must_use]
 pub(crate) fn job_reference(namespace: &str, name: &str) -> BackupJob {

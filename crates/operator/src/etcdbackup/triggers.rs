@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use etcd_backup_api::{EtcdBackup, EtcdBackupStatus, FIELD_MANAGER};
+use etcd_backup_api::{EtcdBackup, EtcdBackupStatus, FIELD_MANAGER, SnapshotStatus};
 use futures::channel::mpsc::UnboundedSender;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
@@ -126,7 +126,7 @@ pub(crate) fn watch(
 }
 
 /// Drops what nobody reads of a finished EtcdBackup: there may be thousands of them. What remains is
-/// compared with what is on the volume.
+/// compared with what is on the volume, or is in the metrics.
 fn slim(guarded: &mut Guarded) {
     let Ok(backup) = &mut guarded.0 else { return };
     backup.annotations_mut().retain(|key, _| key == labels::JOB);
@@ -140,9 +140,23 @@ fn slim(guarded: &mut Guarded) {
         });
         conditions.iter_mut().for_each(|condition| condition.message = String::new());
         conditions.shrink_to_fit();
-        let EtcdBackupStatus { completion_time, location, volume_id, .. } = status;
-        backup.status =
-            Some(EtcdBackupStatus { conditions, completion_time, location, volume_id, ..EtcdBackupStatus::default() });
+        let EtcdBackupStatus { start_time, completion_time, location, volume_id, snapshot, .. } = status;
+        // Numbers need no memory of their own.
+        let snapshot = snapshot.map(|SnapshotStatus { revision, size_bytes, .. }| SnapshotStatus {
+            revision,
+            size_bytes,
+            ..SnapshotStatus::default()
+        });
+        let kept = EtcdBackupStatus {
+            conditions,
+            start_time,
+            completion_time,
+            location,
+            volume_id,
+            snapshot,
+            ..EtcdBackupStatus::default()
+        };
+        backup.status = Some(kept);
     }
 }
 

@@ -7,6 +7,8 @@
 mod bed;
 
 mod cron_job;
+mod metrics;
 mod retention;
 mod runs;
 mod schedules;
+mod stand_down;

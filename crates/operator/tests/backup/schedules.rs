@@ -109,13 +109,8 @@ impl Schedules {
     /// The Job's pod ends with a report of this `retention`, and so does the Job.
     pub(crate) async fn end(&self, backup: &Backup, job: &Job, outcome: &str, volume: &str, retention: Value) {
         let name = job.name_any();
-        let run = job.uid().unwrap();
         if job.labels()["app.kubernetes.io/component"] == "scheduled-save" {
-            eventually("the run is recorded", || async {
-                let all = self.bed.backups.list(&ListParams::default()).await.unwrap();
-                all.iter().any(|one| one.spec.recorded.as_ref().is_some_and(|recorded| recorded.run_id == run))
-            })
-            .await;
+            self.is_recorded(job).await;
         }
         let pod = self.bed.pod_of(&name).await;
         self.bed.pod_reports(&pod, &report(backup, job, outcome, volume, retention)).await;
@@ -123,6 +118,16 @@ impl Schedules {
             "Completed" => self.bed.job_completes(&name).await,
             _ => self.bed.job_fails(&name, "BackoffLimitExceeded").await,
         }
+    }
+
+    /// Waits for the record of the Job's run.
+    pub(crate) async fn is_recorded(&self, job: &Job) {
+        let run = job.uid().unwrap();
+        eventually("the run is recorded", || async {
+            let all = self.bed.backups.list(&ListParams::default()).await.unwrap();
+            all.iter().any(|one| one.spec.recorded.as_ref().is_some_and(|recorded| recorded.run_id == run))
+        })
+        .await;
     }
 
     /// Waits for the one Job that enforces the policy.

@@ -24,6 +24,9 @@ use tokio::task::JoinHandle;
 /// The operator's identity in the shipped manifests.
 const OPERATOR: &str = "system:serviceaccount:etcd-backup-operator:etcd-backup-operator";
 
+/// The namespace of the shipped manifests.
+pub(crate) const OPERATOR_NAMESPACE: &str = "etcd-backup-operator";
+
 /// How long anything that should happen may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -65,6 +68,12 @@ impl Operator {
     pub(crate) async fn kill(self) {
         self.task.abort();
         assert!(self.task.await.is_err());
+    }
+
+    /// Waits until it ends by itself, and gives why.
+    pub(crate) async fn ends(self) -> String {
+        let ended = tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap();
+        ended.unwrap_err().to_string()
     }
 }
 
@@ -108,7 +117,9 @@ impl Bed {
 
     fn install_rbac(&self, server: &ApiServer) {
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
-        for file in ["rbac/cluster_role.yaml", "rbac/events_role.yaml"] {
+        for file in
+            ["operator/namespace.yaml", "rbac/cluster_role.yaml", "rbac/events_role.yaml", "rbac/lease_role.yaml"]
+        {
             server.kubectl(&["apply", "-f", config.join(file).to_str().unwrap()]).unwrap();
         }
         let role = config.join("backup-namespace/role.yaml");
@@ -120,11 +131,22 @@ impl Bed {
         api_server().kubectl(args).unwrap().stdout
     }
 
-    /// Starts an operator with the rights that we ship.
+    /// kubectl with an administrator's rights and this on its standard input.
+    pub(crate) fn kubectl_stdin(&self, args: &[&str], input: &str) {
+        api_server().kubectl_stdin(args, input).unwrap();
+    }
+
+    /// Starts an operator with the rights that we ship, which works without being elected.
     pub(crate) async fn operator(&self, flags: &[&str]) -> Operator {
-        let base = ["etcd-backup-operator", "--platform", "kubeadm", "--image", "example.org/etcd-backup:1"];
-        let place = ["--backup-namespace", &self.namespace, "--port", "0"];
-        let config = Config::parse_from(base.iter().chain(&place).chain(flags));
+        self.operator_on("kubeadm", &[&["--leader-elect=false"], flags].concat()).await
+    }
+
+    /// Starts an operator with the rights that we ship.
+    pub(crate) async fn operator_on(&self, platform: &str, flags: &[&str]) -> Operator {
+        let base = ["etcd-backup-operator", "--platform", platform, "--image", "example.org/etcd-backup:1"];
+        let place = ["--backup-namespace", &self.namespace];
+        let port: &[&str] = if flags.contains(&"--port") { &[] } else { &["--port", "0"] };
+        let config = Config::parse_from(base.iter().chain(&place).chain(port).chain(flags));
         let client = client(api_server(), Some(OPERATOR)).await;
         let (shutdown, ended) = oneshot::channel();
         let task = tokio::spawn(etcd_backup_operator::run(config, client, async { drop(ended.await) }));
@@ -308,6 +330,8 @@ async fn client(server: &ApiServer, user: Option<&str>) -> Client {
     let kubeconfig = Kubeconfig::read_from(server.kubeconfig()).unwrap();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     if let Some(user) = user {
+        // As in a pod, where it is the pod's own.
+        config.default_namespace = OPERATOR_NAMESPACE.into();
         config.headers.push(("impersonate-user".parse().unwrap(), user.parse().unwrap()));
     }
     Client::try_from(config).unwrap()

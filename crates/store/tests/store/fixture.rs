@@ -159,6 +159,8 @@ pub(crate) fn report(run: RunId, message: &str) -> Report {
         retention: None,
         catalogue: None,
         warnings: Vec::new(),
+        space: None,
+        agent_version: None,
         phases: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use etcd_backup_e2e::scenarios::{ALL, Scenario};
+use etcd_backup_e2e::scenarios::{ALL, INSTALLATIONS, Scenario};
 use etcd_backup_e2e::{Bed, fill};
 use etcd_backup_testbed::Cluster;
 
@@ -17,19 +17,26 @@ fn main() -> ExitCode {
     {
         return finish(megabytes.parse().context("a number of megabytes").and_then(fill::run).map(|()| 0));
     }
-    let chosen = ALL.iter().filter(|scenario| args.is_empty() || args.iter().any(|arg| scenario.name == *arg));
-    let (one, three): (Vec<_>, Vec<_>) = chosen.partition(|scenario| scenario.nodes == 1);
-    finish(run(1, &one).and_then(|failed| Ok(failed + run(3, &three)?)))
+    finish(run_matching(&args))
+}
+
+/// Runs what the arguments name, or everything; returns how many failed.
+fn run_matching(args: &[String]) -> Result<usize> {
+    let chosen = |scenario: &&Scenario| args.is_empty() || args.iter().any(|arg| scenario.name == *arg);
+    let (one, three): (Vec<_>, Vec<_>) = ALL.iter().filter(chosen).partition(|scenario| scenario.nodes == 1);
+    let installations: Vec<_> = INSTALLATIONS.iter().filter(chosen).collect();
+    let failed = run(&one, || Bed::up("e2e", 1))? + run(&three, || Bed::up("e2e", 3))?;
+    Ok(failed + run(&installations, || Bed::bare("e2e", 1))?)
 }
 
 /// Runs scenarios in one cluster; returns how many failed.
-fn run(nodes: usize, scenarios: &[&Scenario]) -> Result<usize> {
+fn run(scenarios: &[&Scenario], start: impl FnOnce() -> Result<Bed>) -> Result<usize> {
     if scenarios.is_empty() {
         return Ok(0);
     }
     let began = Instant::now();
-    let bed = Bed::up("e2e", nodes)?;
-    println!("cluster of {nodes} node(s) with the operator ready in {:.1} s", began.elapsed().as_secs_f64());
+    let bed = start()?;
+    println!("a cluster of {} node(s) in {:.1} s", bed.cluster.nodes().len(), began.elapsed().as_secs_f64());
     let mut failed = Vec::new();
     for scenario in scenarios {
         println!("-- {}", scenario.name);

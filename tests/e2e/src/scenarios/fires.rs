@@ -27,7 +27,7 @@ pub(super) fn every_minute(bed: &Bed) -> Result<()> {
     bed.cluster.start_components(0, &["kube-controller-manager"])?;
     println!("  Missed: {}", said?);
     let unseen = without_operator(bed, &volume);
-    bed.scale_operator(1)?;
+    bed.scale_operator(bed::OPERATORS)?;
     let unseen = bed.recorded(NAME, &unseen?, "Completed")?.record;
     ensure!(unseen["status"]["snapshot"]["revision"].as_i64() > Some(0), "no revision: {unseen:#}");
     matches_volume(bed, &volume)?;

@@ -91,7 +91,7 @@ pub(super) fn job_deleted_after_publishing(bed: &Bed) -> Result<()> {
     let published = until("the set to be published", SOON, || Ok(!bed::sets_of(&volume, &uid)?.is_empty()));
     let deleted =
         published.and_then(|()| bed.kubectl(&["-n", NAMESPACE, "delete", "job", name(&job(bed, "late-orphan")?)?]));
-    bed.scale_operator(1)?;
+    bed.scale_operator(bed::OPERATORS)?;
     deleted?;
     bed.wait_for("late-orphan", "Completed", None, RETRIED)?;
     bed::only(bed::sets_of(&volume, &uid)?).map(drop)
@@ -107,7 +107,7 @@ pub(super) fn pod_gone_before_its_report_was_read(bed: &Bed) -> Result<()> {
     lock.release()?;
     let done = until("the Job to complete", SOON, || Ok(job(bed, "unread")?["status"]["succeeded"] == 1));
     let deleted = done.and_then(|()| bed.kubectl(&["-n", NAMESPACE, "delete", "pod", name(&pod)?]));
-    bed.scale_operator(1)?;
+    bed.scale_operator(bed::OPERATORS)?;
     deleted?;
     let object = bed.wait_for("unread", "Completed", None, RETRIED)?;
     ensure!(

@@ -1,17 +1,25 @@
 //! What must hold in a real cluster, one function each.
 
 mod blocked;
+mod disaster;
 mod figures;
 mod fires;
+mod gitops;
 mod happy;
+mod install;
+mod install_helm;
+mod install_kustomize;
 mod interrupted;
 mod killed;
+mod monitoring;
 mod node_lost;
 mod openshift;
+mod plugin;
 mod records;
 mod restored;
 mod retention;
 mod schedule;
+mod takeover;
 
 use std::fs::File;
 use std::path::Path;
@@ -58,9 +66,13 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "retention-alone", nodes: 1, run: retention::one_set_alone },
     Scenario { name: "retention-disk", nodes: 1, run: retention::full_disk },
     Scenario { name: "by-hand", nodes: 1, run: records::by_hand },
+    Scenario { name: "monitoring", nodes: 1, run: monitoring::queries },
+    Scenario { name: "gitops", nodes: 1, run: gitops::gitops },
+    Scenario { name: "plugin", nodes: 1, run: plugin::plugin },
     Scenario { name: "volume-changed", nodes: 1, run: records::volume_changed },
     Scenario { name: "shared-volume", nodes: 1, run: records::shared_volume },
     Scenario { name: "kill-operator", nodes: 1, run: killed::operator },
+    Scenario { name: "takeover", nodes: 1, run: takeover::takeover },
     Scenario { name: "memory", nodes: 1, run: figures::agent_memory },
     Scenario { name: "kill-agent", nodes: 1, run: killed::agent },
     Scenario { name: "retention-size", nodes: 1, run: retention::size },
@@ -68,6 +80,15 @@ pub const ALL: &[Scenario] = &[
     // The last with one node: it changes how the node is laid out.
     Scenario { name: "openshift", nodes: 1, run: openshift::live_revisions },
     Scenario { name: "node-lost", nodes: 3, run: node_lost::node_lost },
+    Scenario { name: "member-lost", nodes: 3, run: disaster::member_lost },
+    Scenario { name: "restore", nodes: 3, run: disaster::restore },
+];
+
+/// Every way to install, each in a cluster without the product.
+pub const INSTALLATIONS: &[Scenario] = &[
+    Scenario { name: "helm", nodes: 1, run: install_helm::helm },
+    Scenario { name: "kustomize", nodes: 1, run: install_kustomize::kustomize },
+    Scenario { name: "one-file", nodes: 1, run: install_kustomize::one_file },
 ];
 
 /// How long a backup of a small cluster may take from apply to Completed, retries not counted.

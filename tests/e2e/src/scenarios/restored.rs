@@ -56,7 +56,7 @@ fn with_one_in_flight(bed: &Bed, lock: HeldLock) -> Result<Run> {
 fn restore(bed: &Bed, set: &Path, how: Restore<'_>) -> Result<()> {
     println!("  restoring {}", set.display());
     bed.cluster.restore(&snapshot_of(set)?, how)?;
-    bed.scale_operator(1)
+    bed.scale_operator(bed::OPERATORS)
 }
 
 /// The next run makes a backup and deletes nothing, and the condition says why and what to do; done, pruning goes on.

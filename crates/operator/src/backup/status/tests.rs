@@ -155,3 +155,23 @@ fn annotations_that_say_nothing_are_told_of() {
     let ready = conditions::get(&status.conditions, "Ready").unwrap();
     assert!(ready.status == "True" && ready.message.contains("accept-volume is ignored"), "{}", ready.message);
 }
+
+#[test]
+fn standing_down_is_told_once_for_each_spec_and_leaves_the_facts() {
+    let seen = ran("Satisfied");
+    let before = status_at(&seen, "05:00");
+    let mut backup = seen.backup.clone();
+    backup.status = Some(before.clone());
+    let told = standing_down(&backup, "somebody else answers", at("05:01")).unwrap();
+    assert_eq!(
+        [says(&told, "Scheduled"), says(&told, "Ready"), says(&told, "Stalled"), says(&told, "RetentionSatisfied")],
+        ["False StandDown", "False StandDown", "True StandDown", "True Satisfied"]
+    );
+    assert_eq!((told.next_schedule_time.as_deref(), &told.retained), (None, &before.retained));
+    backup.status = Some(told);
+    assert_eq!(standing_down(&backup, "another reason", at("05:02")), None, "once");
+    backup.metadata.generation = Some(2);
+    assert_eq!(standing_down(&backup, "w", at("05:02")).unwrap().observed_generation, Some(2));
+    let resumed = status_at(&Observed { backup, ..ran("Satisfied") }, "05:03");
+    assert_eq!([says(&resumed, "Ready"), says(&resumed, "Stalled")], ["True Ready", "False Ready"]);
+}

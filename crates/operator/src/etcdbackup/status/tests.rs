@@ -160,3 +160,31 @@ fn sizes_and_times_are_for_people() {
     assert_eq!(duration(SignedDuration::from_secs(12)), "12s");
     assert_eq!(duration(SignedDuration::from_secs(-5)), "0s");
 }
+
+#[test]
+fn standing_down_is_told_once_for_each_spec_and_leaves_the_facts() {
+    let why = "somebody else answers";
+    let told = |status: Option<EtcdBackupStatus>| standing_down(&observed(status).backup, why, now());
+    let waits = told(None).unwrap();
+    assert_eq!((waits.phase.as_deref(), waits.reason.as_deref()), (Some("Pending"), Some("StandDown")));
+    assert_eq!(truths(&waits), "BackupPending Pending Stalled");
+    assert_eq!(conditions::get(&waits.conditions, "Ready").unwrap().message, why);
+    assert_eq!(told(Some(waits.clone())), None, "once");
+    let mut edited = observed(Some(waits.clone())).backup;
+    edited.metadata.generation = Some(2);
+    assert_eq!(standing_down(&edited, why, now()).unwrap().observed_generation, Some(2));
+
+    let state = Obstacle::new(StatusReason::Saving, "at work");
+    let mut at_work = observed(None);
+    at_work.backup.status = Some(next(&at_work, "etcd", &Verdict::Running { state, pod: None }, now()));
+    let goes_on = told(at_work.backup.status.clone()).unwrap();
+    assert_eq!((goes_on.phase.as_deref(), goes_on.reason.as_deref()), (Some("Running"), Some("Saving")));
+    assert_eq!(
+        (goes_on.job_name.as_deref(), truths(&goes_on).as_str()),
+        (Some("job"), "BackupPending Running Stalled")
+    );
+
+    let seen = observed(Some(waits));
+    let again = next(&seen, "etcd", &Verdict::Completed(report("Completed", true)), now());
+    assert!(truths(&again).contains("Ready") && !truths(&again).contains("Stalled"), "{}", truths(&again));
+}

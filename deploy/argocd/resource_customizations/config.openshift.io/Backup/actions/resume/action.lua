@@ -1,0 +1,2 @@
+obj.spec.etcd.suspend = false
+return obj

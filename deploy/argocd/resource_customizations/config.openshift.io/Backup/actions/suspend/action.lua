@@ -1,0 +1,2 @@
+obj.spec.etcd.suspend = true
+return obj
