@@ -26,10 +26,14 @@ fn api_server() -> Arc<ApiServer> {
         return server;
     }
     let server = Arc::new(ApiServer::start().unwrap());
-    server.kubectl(&["apply", "--server-side", "-k", &format!("{ROOT}/config/overlays/kubernetes")]).unwrap();
-    server.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).unwrap();
+    install(&server);
     *shared = Arc::downgrade(&server);
     server
+}
+
+fn install(server: &ApiServer) {
+    server.kubectl(&["apply", "--server-side", "-k", &format!("{ROOT}/config/overlays/kubernetes")]).unwrap();
+    server.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).unwrap();
 }
 
 /// A client with the rights of an administrator. Where a test asks a hundred questions it is much

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use etcd_backup_testbed::Kubectl as _;
+use etcd_backup_testbed::{ApiServer, Kubectl as _};
 
-use crate::{ROOT, api_server};
+use crate::{ROOT, install};
 
 /// The manifests in a page: fenced blocks of YAML that hold whole objects, without the indentation of their fence.
 fn manifests(page: &str) -> Vec<String> {
@@ -33,7 +33,9 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 
 #[test]
 fn what_people_are_told_to_apply_is_accepted() {
-    let server = api_server();
+    // Its own: in the shared one other tests make claims of the same names.
+    let server = ApiServer::start_own(&[]).unwrap();
+    install(&server);
     let mut pages = files("docs/how-to", "md");
     pages.extend(["README.md", "docs/quickstart.md"].map(|page| PathBuf::from(format!("{ROOT}/{page}"))));
     let mut blocks = Vec::new();
