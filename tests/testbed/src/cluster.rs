@@ -2,6 +2,7 @@
 //! control plane of static pods as kubeadm lays it out. Needs root; touches nothing outside of its own namespaces but
 //! kernel settings that every kubelet sets, and puts those back.
 
+mod audit;
 mod bed;
 mod cgroup;
 mod control_plane;
@@ -47,13 +48,15 @@ pub struct ClusterOptions {
     pub nodes: usize,
     /// More arguments for kube-controller-manager, such as `--node-monitor-grace-period=15s`.
     pub controller_manager_args: Vec<String>,
+    /// Users whose requests the API servers log: see [`Cluster::audit_logs`]. Without any there is no such log.
+    pub audited_users: Vec<String>,
 }
 
 impl ClusterOptions {
     /// One node in the bed `name` of this repository.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { dir: default_dir(name), nodes: 1, controller_manager_args: Vec::new() }
+        Self { dir: default_dir(name), nodes: 1, controller_manager_args: Vec::new(), audited_users: Vec::new() }
     }
 }
 
@@ -83,7 +86,11 @@ impl Cluster {
         let bed = Bed::new(&options.dir)?;
         bed.down()?;
         let _lock = bed.lock()?;
-        let state = State { nodes: options.nodes, controller_manager_args: options.controller_manager_args.clone() };
+        let state = State {
+            nodes: options.nodes,
+            controller_manager_args: options.controller_manager_args.clone(),
+            audited_users: options.audited_users.clone(),
+        };
         let mut cluster = Self { bed, state, owned: false };
         match cluster.bring_up() {
             Ok(()) => {
@@ -175,23 +182,6 @@ impl Cluster {
     /// [`Error::Invalid`] when the node is off.
     pub fn node_command(&self, node: usize, program: impl AsRef<OsStr>) -> Result<Command> {
         node::command(&self.bed, node, program)
-    }
-
-    /// Runs etcdctl on the first node that is on, as its health check client, for at most two minutes; against the
-    /// node's own member unless the arguments name `--endpoints`.
-    ///
-    /// # Errors
-    /// [`Error::Command`] with etcdctl's message.
-    pub fn etcdctl(&self, args: &[&str]) -> Result<Output> {
-        let etcdctl = tool("kube")?.display().to_string();
-        let mut argv = vec![etcdctl.as_str(), "etcdctl", "--cacert=/etc/kubernetes/pki/etcd/ca.crt"];
-        argv.push("--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt");
-        argv.push("--key=/etc/kubernetes/pki/etcd/healthcheck-client.key");
-        if !args.iter().any(|arg| arg.starts_with("--endpoints")) {
-            argv.push("--endpoints=https://127.0.0.1:2379");
-        }
-        argv.extend_from_slice(args);
-        self.node_exec(self.first_on()?, &argv)
     }
 
     /// Imports an image archive, as `Image` or `docker save` writes it, on every node that is on.

@@ -27,6 +27,8 @@ pub(crate) struct Bed {
 pub(crate) struct State {
     pub(crate) nodes: usize,
     pub(crate) controller_manager_args: Vec<String>,
+    #[serde(default)]
+    pub(crate) audited_users: Vec<String>,
 }
 
 impl Bed {

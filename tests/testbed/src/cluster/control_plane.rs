@@ -10,7 +10,7 @@ use rustix::process::{Signal, kill_process};
 use super::bed::remove_tree;
 use super::{Cluster, node};
 use crate::error::{Error, Result};
-use crate::process::{self, Input};
+use crate::process::{self, Input, Output};
 use crate::tools::tool;
 use crate::wait::{self, Seen};
 
@@ -57,6 +57,23 @@ impl Cluster {
         wait::until_true(&format!("{} to start", components.join(", ")), STOPPED, || {
             Ok(components.iter().all(|component| self.is_running(node, component)))
         })
+    }
+
+    /// Runs etcdctl on the first node that is on, as its health check client, for at most two minutes; against the
+    /// node's own member unless the arguments name `--endpoints`.
+    ///
+    /// # Errors
+    /// [`Error::Command`] with etcdctl's message.
+    pub fn etcdctl(&self, args: &[&str]) -> Result<Output> {
+        let etcdctl = tool("kube")?.display().to_string();
+        let mut argv = vec![etcdctl.as_str(), "etcdctl", "--cacert=/etc/kubernetes/pki/etcd/ca.crt"];
+        argv.push("--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt");
+        argv.push("--key=/etc/kubernetes/pki/etcd/healthcheck-client.key");
+        if !args.iter().any(|arg| arg.starts_with("--endpoints")) {
+            argv.push("--endpoints=https://127.0.0.1:2379");
+        }
+        argv.extend_from_slice(args);
+        self.node_exec(self.first_on()?, &argv)
     }
 
     /// Restores a cluster of one node in place: everything is stopped, the real `etcdutl` makes new data of the

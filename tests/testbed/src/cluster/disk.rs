@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::audit;
 use super::bed::{Bed, State};
 use super::host::CNI_PLUGINS;
 use super::manifests::{PAUSE_IMAGE, static_pods};
@@ -31,7 +32,11 @@ pub(crate) fn write_all(bed: &Bed, state: &State) -> Result<()> {
         issue(bed, index, &kubernetes, &etcd)?;
         write_settings(bed, index)?;
         let manifests = bed.disk(index).join("etc/kubernetes/manifests");
-        for manifest in static_pods(index, state.nodes, &state.controller_manager_args) {
+        if !state.audited_users.is_empty() {
+            let path = bed.disk(index).join(audit::POLICY.trim_start_matches('/'));
+            write(&path, &yaml(&audit::policy(&state.audited_users))?)?;
+        }
+        for manifest in static_pods(index, state) {
             write(&manifests.join(format!("{}.yaml", manifest.component)), &yaml(&manifest.pod)?)?;
         }
     }

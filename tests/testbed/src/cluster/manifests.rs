@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use super::audit;
+use super::bed::State;
 use super::node::{SERVICES, address, name};
 
 /// The Kubernetes release in tests/cluster/go.mod.
@@ -28,12 +30,13 @@ pub(crate) struct Manifest {
     pub(crate) pod: Value,
 }
 
-/// The four static pods of node `index` in a cluster of `nodes`.
-pub(crate) fn static_pods(index: usize, nodes: usize, controller_manager_args: &[String]) -> Vec<Manifest> {
+/// The four static pods of node `index`.
+pub(crate) fn static_pods(index: usize, state: &State) -> Vec<Manifest> {
+    let nodes = state.nodes;
     vec![
         etcd(index, nodes),
-        api_server(index, nodes),
-        controller_manager(nodes, controller_manager_args),
+        api_server(index, nodes, !state.audited_users.is_empty()),
+        controller_manager(nodes, &state.controller_manager_args),
         scheduler(nodes),
     ]
 }
@@ -74,11 +77,11 @@ fn etcd(index: usize, nodes: usize) -> Manifest {
     .manifest()
 }
 
-fn api_server(index: usize, nodes: usize) -> Manifest {
+fn api_server(index: usize, nodes: usize, audited: bool) -> Manifest {
     let address = address(index);
     // Unlike kubeadm's, an API server outlives its own member: the other members stand behind the local one.
     let others = (0..nodes).filter(|node| *node != index).map(|node| format!(",https://{}:2379", self::address(node)));
-    let flags = vec![
+    let mut flags = vec![
         format!("--advertise-address={address}"),
         "--allow-privileged=true".to_owned(),
         "--authorization-mode=Node,RBAC".to_owned(),
@@ -100,13 +103,18 @@ fn api_server(index: usize, nodes: usize) -> Manifest {
         format!("--tls-cert-file={PKI}/apiserver.crt"),
         format!("--tls-private-key-file={PKI}/apiserver.key"),
     ];
+    let mut volumes = vec![("k8s-certs", PKI, true)];
+    if audited {
+        flags.extend(audit::flags());
+        volumes.extend(audit::VOLUMES);
+    }
     Pod {
         component: "kube-apiserver",
         flags,
         probe: probe(&address, 6443, "HTTPS", "/readyz"),
         // It waits for its watches to the end of this time, whatever it is.
         grace_seconds: 3,
-        volumes: &[("k8s-certs", PKI, true)],
+        volumes: &volumes,
         annotation: Some((
             "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint",
             format!("{address}:6443"),
@@ -234,6 +242,10 @@ mod tests {
     use super::*;
     use crate::tools::repository;
 
+    fn state(nodes: usize) -> State {
+        State { nodes, controller_manager_args: Vec::new(), audited_users: Vec::new() }
+    }
+
     fn flags(manifest: &Manifest) -> Vec<String> {
         serde_json::from_value(manifest.pod["spec"]["containers"][0]["command"].clone()).unwrap()
     }
@@ -247,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_node_has_kubeadms_four_pods() {
-        let pods = static_pods(0, 1, &[]);
+        let pods = static_pods(0, &state(1));
         let components: Vec<_> = pods.iter().map(|manifest| manifest.component).collect();
         assert_eq!(components, ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]);
         for manifest in &pods {
@@ -260,7 +272,7 @@ mod tests {
 
     #[test]
     fn three_members_know_each_other_and_listen_on_loopback_and_their_address() {
-        let etcd = flags(&static_pods(1, 3, &[])[0]);
+        let etcd = flags(&static_pods(1, &state(3))[0]);
         let cluster =
             "master-0=https://10.255.0.11:2380,master-1=https://10.255.0.12:2380,master-2=https://10.255.0.13:2380";
         assert!(etcd.contains(&format!("--initial-cluster={cluster}")));
@@ -270,7 +282,23 @@ mod tests {
 
     #[test]
     fn controller_manager_arguments_come_last_so_that_they_win() {
-        let more = ["--pvclaimbinder-sync-period=9s".to_owned()];
-        assert_eq!(flags(&static_pods(0, 1, &more)[2]).last(), Some(&more[0]));
+        let more = "--pvclaimbinder-sync-period=9s".to_owned();
+        let state = State { controller_manager_args: vec![more.clone()], ..state(1) };
+        assert_eq!(flags(&static_pods(0, &state)[2]).last(), Some(&more));
+    }
+
+    #[test]
+    fn an_audited_api_server_finds_its_policy_and_its_log_in_what_it_mounts() {
+        let without = state(1);
+        let state = State { audited_users: vec!["somebody".to_owned()], ..state(1) };
+        let pod = &static_pods(0, &state)[1];
+        let mounts = pod.pod["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
+        for flag in audit::flags() {
+            assert!(flags(pod).contains(&flag));
+            let (_, file) = flag.split_once('=').unwrap();
+            let covers = |mount: &Value| file.starts_with(&format!("{}/", mount["mountPath"].as_str().unwrap()));
+            assert!(mounts.iter().any(covers), "{file} is in none of {mounts:?}");
+        }
+        assert!(!flags(&static_pods(0, &without)[1]).iter().any(|flag| flag.starts_with("--audit")));
     }
 }
