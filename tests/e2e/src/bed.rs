@@ -10,6 +10,7 @@ use etcd_backup_testbed::{Cluster, ClusterOptions, Kubectl as _, repository};
 use serde_json::Value;
 
 use crate::manifests;
+use crate::permissions;
 use crate::processes::{self, Process};
 
 /// Where the claims and the backups' Jobs are: OpenShift's name, because the documentation's manifests say so.
@@ -45,7 +46,9 @@ impl Bed {
     pub fn bare(name: &str, nodes: usize) -> Result<Self> {
         // A dead node is noticed sooner than by default (50 s), so that the tests of that are shorter.
         let controller_manager_args = vec!["--node-monitor-grace-period=20s".to_owned()];
-        let cluster = Cluster::up(&ClusterOptions { nodes, controller_manager_args, ..ClusterOptions::new(name) })?;
+        let audited_users = permissions::users();
+        let options = ClusterOptions { nodes, controller_manager_args, audited_users, ..ClusterOptions::new(name) };
+        let cluster = Cluster::up(&options)?;
         cluster.import_image(&repository().join("target/image.tar"))?;
         Ok(Self { cluster })
     }

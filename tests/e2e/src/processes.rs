@@ -51,6 +51,17 @@ impl Process {
         variables.into_iter().find_map(|one| Some(one.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
     }
 
+    /// Its sets of capabilities as bit masks: inheritable, permitted, effective, bounding and ambient.
+    ///
+    /// # Errors
+    /// If the process has ended.
+    pub fn capabilities(self) -> Result<Vec<u64>> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0))?;
+        let sets = status.lines().filter_map(|line| line.strip_prefix("Cap")?.split_once(':'));
+        sets.map(|(name, mask)| u64::from_str_radix(mask.trim(), 16).with_context(|| format!("Cap{name}: {mask}")))
+            .collect()
+    }
+
     /// A figure from `/proc/<pid>/status` in bytes, such as `VmRSS` or `VmHWM` (its peak).
     ///
     /// # Errors

@@ -1,9 +1,14 @@
-//! Every word that conditions, events and warnings use has a row in docs/operations. The words are read from the source, so
-//! that one that is added later is found without a list of them.
+//! Every word that conditions, events and warnings use has a row in docs/operations, and every right of the operator one in
+//! docs/security.md. They are read from the source, so that one that is added later is found without a list of them.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use etcd_backup_e2e::bed::OPERATOR_NAMESPACE;
+use etcd_backup_e2e::permissions::{OPERATOR, documented, granted, same};
+use serde::Deserialize as _;
+use serde_json::Value;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -72,4 +77,17 @@ fn every_warning_has_its_row() {
     sources(&root().join("crates/agent/src"), &mut files).unwrap();
     let found = files.iter().flat_map(|file| words(&read(file), "Warning::new(\"")).collect();
     in_rows(&found, "docs/operations/warnings.md", 15);
+}
+
+#[test]
+fn every_right_has_its_row_and_none_is_for_secrets() {
+    for platform in ["kubernetes", "openshift"] {
+        let text = read(&root().join(format!("deploy/{platform}.yaml")));
+        let documents = serde_yaml_ng::Deserializer::from_str(&text);
+        let objects: Vec<Value> = documents.map(|document| Value::deserialize(document).unwrap()).collect();
+        let rights = granted(&objects, OPERATOR_NAMESPACE, OPERATOR).unwrap();
+        assert!(rights.len() > 30, "{platform}: only {rights:?}");
+        same(&rights, &documented().unwrap()).unwrap();
+        assert!(!rights.iter().any(|right| right.resource.starts_with("secrets")), "{platform}: {rights:?}");
+    }
 }

@@ -15,6 +15,7 @@ mod monitoring;
 mod node_lost;
 mod openshift;
 mod plugin;
+mod pod_security;
 mod records;
 mod restored;
 mod retention;
@@ -71,6 +72,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "plugin", nodes: 1, run: plugin::plugin },
     Scenario { name: "volume-changed", nodes: 1, run: records::volume_changed },
     Scenario { name: "shared-volume", nodes: 1, run: records::shared_volume },
+    Scenario { name: "pod-security", nodes: 1, run: pod_security::pod_security },
     Scenario { name: "kill-operator", nodes: 1, run: killed::operator },
     Scenario { name: "takeover", nodes: 1, run: takeover::takeover },
     Scenario { name: "memory", nodes: 1, run: figures::agent_memory },

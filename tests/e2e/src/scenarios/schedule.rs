@@ -36,6 +36,7 @@ pub(super) fn recurring(bed: &Bed) -> Result<()> {
     edits(bed)?;
     drift(bed)?;
     foreign(bed)?;
+    emptied(bed)?;
     deleted_and_made_again(bed)
 }
 
@@ -86,6 +87,15 @@ fn foreign(bed: &Bed) -> Result<()> {
     let after = bed.get("cronjob", "foreign")?.context("somebody else's CronJob was deleted")?;
     ensure!(before == after, "somebody else's CronJob was changed: {before:#} {after:#}");
     bed.kubectl(&["-n", NAMESPACE, "delete", "cronjob", "foreign"]).map(drop)
+}
+
+/// Without a schedule there is no CronJob, and with one again there is.
+fn emptied(bed: &Bed) -> Result<()> {
+    bed.edit(NAME, &json!({"schedule": ""}))?;
+    until("the CronJob to go with the schedule", SOON, || Ok(bed.get("cronjob", NAME)?.is_none()))?;
+    bed.says(NAME, "Scheduled", "False", "NoSchedule", SOON)?;
+    bed.edit(NAME, &json!({"schedule": "30 5 * * *"}))?;
+    until("the CronJob to be back with the schedule", SOON, || Ok(bed.get("cronjob", NAME)?.is_some()))
 }
 
 /// With the Backup goes its CronJob and no file; made again, as GitOps does, it goes on with its sets.
