@@ -17,6 +17,7 @@ pub mod prometheus;
 pub mod restore;
 pub mod runbook;
 pub mod sampler;
+pub mod scale;
 pub mod scenarios;
 pub mod schedules;
 

@@ -151,7 +151,8 @@ impl Daemon {
     }
 
     /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
+    #[must_use]
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
@@ -174,7 +175,10 @@ impl Daemon {
     }
 
     /// Asks the program to end, and kills it when it has not after ten seconds.
-    pub(crate) fn stop(mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn stop(mut self) -> Result<()> {
         self.signal(Signal::TERM)?;
         wait_with_limit(&mut self.child, Duration::from_secs(10)).map_err(Error::io(format!("stop {}", self.name)))?;
         Ok(())
