@@ -21,7 +21,7 @@ TESTBED := cargo run -q -p etcd-backup-testbed --
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock rust-toolchain.toml
 GO_SOURCES := $(wildcard tests/cluster/*.go tests/cluster/pause/*.go) tests/cluster/go.mod tests/cluster/go.sum
 
-.PHONY: help demo demo-down test e2e restore faults measure bench differential fuzz fuzz-build fuzz-corpus check generate image plugin man tools clean
+.PHONY: help demo demo-down test e2e restore faults measure bench scale soak differential fuzz fuzz-build fuzz-corpus check generate image plugin man tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,19 @@ ROUNDS  ?= 5
 SERVERS ?= $(TOOLS)/go/etcd
 bench: target/.apt-build $(SERVERS) $(TOOLS)/go/etcdctl $(TOOLS)/go/etcdutl $(OUT)/etcd-backup ## save and verify against etcd's own tools, in turn; SIZES="10mb" ROUNDS=1 for a quick look
 	cargo run -q -p etcd-backup-bench -- run --sizes "$(SIZES)" --rounds $(ROUNDS) --etcd "$(SERVERS)" --agent $(OUT)/etcd-backup --tools $(TOOLS)/go
+
+# How many Backups and EtcdBackups, and minutes at rest.
+BACKUPS ?= 200
+RECORDS ?= 5000
+scale: MINUTES ?= 5
+scale: target/.apt-build $(TOOLS)/kube $(OUT)/etcd-backup-operator ## the operator with 200 Backups and 5,000 EtcdBackups on a real API server: memory, requests, time; BACKUPS=20 RECORDS=500 MINUTES=1
+	cargo build -q -p etcd-backup-e2e --bin scale
+	BACKUPS=$(BACKUPS) RECORDS=$(RECORDS) MINUTES=$(MINUTES) target/debug/scale
+
+soak: MINUTES ?= 60
+soak: target/.apt-bed $(TOOLS)/kube target/image.tar ## schedules that fire every minute, for an hour: what grows, and what is left behind (root); MINUTES=10
+	cargo build -q -p etcd-backup-e2e --bin soak
+	target/debug/soak $(MINUTES)
 
 differential: target/.apt-build $(TOOLS)/kube $(ETCD) ## what etcdutl and etcd 3.4 to 3.7 refuse, we refuse; what we accept, they restore and boot; DIFFERENTIAL_SEED=1
 	cargo run -q -p etcd-backup-differential

@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use crate::manifests;
 use crate::permissions;
-use crate::processes::{self, Process};
 
 /// Where the claims and the backups' Jobs are: OpenShift's name, because the documentation's manifests say so.
 pub const NAMESPACE: &str = "openshift-etcd";
@@ -177,9 +176,7 @@ impl Bed {
     /// If none works.
     pub fn kill_leader(&self) -> Result<()> {
         let leader = self.leader()?.context("no operator works")?;
-        let process =
-            self.operator().into_iter().find(|process| process.variable("POD_NAME").as_ref() == Some(&leader));
-        process.with_context(|| format!("pod {leader} has no process"))?.kill()?;
+        self.process_of(&leader)?.kill()?;
         self.kubectl(&["-n", OPERATOR_NAMESPACE, "delete", "pod", &leader, "--force", "--grace-period=0"]).map(drop)
     }
 
@@ -270,18 +267,6 @@ impl Bed {
             let ending = self.kubectl(&[&["-n", OPERATOR_NAMESPACE], &ending[..]].concat())?;
             Ok(ending.is_empty() && self.leader()?.is_some())
         })
-    }
-
-    /// The operator's processes.
-    #[must_use]
-    pub fn operator(&self) -> Vec<Process> {
-        processes::find(&self.cluster, &["/etcd-backup-operator"])
-    }
-
-    /// The agent's processes that are saving.
-    #[must_use]
-    pub fn savers(&self) -> Vec<Process> {
-        processes::find(&self.cluster, &["/etcd-backup", "save"])
     }
 
     /// The pod of a backup's Job, once it runs.

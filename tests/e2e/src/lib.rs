@@ -20,5 +20,6 @@ pub mod sampler;
 pub mod scale;
 pub mod scenarios;
 pub mod schedules;
+pub mod soak;
 
 pub use bed::Bed;

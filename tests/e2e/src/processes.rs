@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use etcd_backup_testbed::Cluster;
 
+use crate::bed::Bed;
+
 /// A process of a pod in the bed, by its id on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process(pub u32);
@@ -27,6 +29,35 @@ pub fn find(cluster: &Cluster, command: &[&str]) -> Vec<Process> {
         })
         .map(Process)
         .collect()
+}
+
+impl Bed {
+    /// The operator's processes.
+    #[must_use]
+    pub fn operator(&self) -> Vec<Process> {
+        find(&self.cluster, &["/etcd-backup-operator"])
+    }
+
+    /// The agent's processes that are saving.
+    #[must_use]
+    pub fn savers(&self) -> Vec<Process> {
+        find(&self.cluster, &["/etcd-backup", "save"])
+    }
+
+    /// The process of the operator that works.
+    ///
+    /// # Errors
+    /// If none works.
+    pub fn leading_process(&self) -> Result<Process> {
+        self.process_of(&self.leader()?.context("no operator works")?)
+    }
+
+    /// The operator's process in a pod.
+    pub(crate) fn process_of(&self, pod: &str) -> Result<Process> {
+        let mut operators = self.operator().into_iter();
+        let process = operators.find(|process| process.variable("POD_NAME").as_deref() == Some(pod));
+        process.with_context(|| format!("pod {pod} has no process"))
+    }
 }
 
 impl Process {
@@ -60,6 +91,15 @@ impl Process {
         let sets = status.lines().filter_map(|line| line.strip_prefix("Cap")?.split_once(':'));
         sets.map(|(name, mask)| u64::from_str_radix(mask.trim(), 16).with_context(|| format!("Cap{name}: {mask}")))
             .collect()
+    }
+
+    /// How many files it has open.
+    ///
+    /// # Errors
+    /// If the process has ended.
+    pub fn open_files(self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.0);
+        Ok(fs::read_dir(&path).with_context(|| format!("read {path}"))?.count())
     }
 
     /// A figure from `/proc/<pid>/status` in bytes, such as `VmRSS` or `VmHWM` (its peak).

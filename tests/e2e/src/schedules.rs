@@ -106,7 +106,11 @@ impl Bed {
         Ok(found)
     }
 
-    fn etcd_backups(&self) -> Result<Vec<Value>> {
+    /// All EtcdBackups.
+    ///
+    /// # Errors
+    /// If kubectl fails.
+    pub fn etcd_backups(&self) -> Result<Vec<Value>> {
         let mut list: Value = serde_json::from_str(&self.kubectl(&["get", "etcdbackup", "-o", "json"])?)?;
         Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }

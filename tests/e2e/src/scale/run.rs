@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::bed::NAMESPACE;
 
-/// One run in so many failed.
-const FAILED: usize = 25;
+/// One run in so many failed, and which.
+const FAILED: (usize, usize) = (25, 12);
 const SNAPSHOT_BYTES: u64 = 126_353_440;
 const MANIFEST_BYTES: u64 = 1_464;
 const ARCHIVE_BYTES: u64 = 84_219;
@@ -69,7 +69,7 @@ impl Schedule {
 
 impl Run {
     fn is_good(&self) -> bool {
-        self.sequence % FAILED != 0
+        self.sequence % FAILED.0 != FAILED.1
     }
 
     /// When it ended.
