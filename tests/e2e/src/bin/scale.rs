@@ -41,7 +41,7 @@ fn run() -> Result<Vec<String>> {
     let runtime = tokio::runtime::Runtime::new().context("start threads")?;
     let figures = runtime.block_on(scale::measure(&server, &audit, &program, size))?;
     tell(size, &figures)?;
-    Ok(figures.missed())
+    Ok(figures.missed(size.minutes))
 }
 
 fn tell(size: Size, figures: &Figures) -> Result<()> {
