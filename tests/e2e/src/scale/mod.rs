@@ -33,7 +33,7 @@ pub mod budget {
 
 /// EtcdBackups that are created to see how soon each is answered.
 const REACTIONS: usize = 20;
-/// How often Prometheus scrapes, in docs/metrics.md's ServiceMonitor.
+/// How often Prometheus scrapes, by config/monitoring/service_monitor.yaml.
 const SCRAPE: Duration = Duration::from_secs(30);
 
 /// How long a watch lasts before it is opened anew: 290 s.
