@@ -117,7 +117,8 @@ impl Operator {
             stream.read_to_string(&mut answer).await?;
             std::io::Result::Ok(answer)
         };
-        Ok(timeout(PATIENCE, answer).await.context("the operator's port does not answer")??)
+        let answer = timeout(PATIENCE, answer).await.context("the operator's port does not answer")?;
+        answer.with_context(|| format!("ask the operator for {path}: has it ended?"))
     }
 }
 
