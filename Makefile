@@ -117,8 +117,8 @@ plugin: target/.apt-build ## `kubectl etcd-backup` as a static program, and its 
 	mkdir -p target/plugin && cp $(OUT)/kubectl-etcd_backup LICENSE target/plugin/
 	tar -C target/plugin -czf target/plugin/kubectl-etcd_backup-linux-$(subst aarch64,arm64,$(subst x86_64,amd64,$(ARCH))).tar.gz kubectl-etcd_backup LICENSE
 
-man: target/.apt-build ## the plugin's manual pages: target/man
-	cargo run -q -p etcd-backup-cli --example man -- target/man
+man: target/.apt-build ## the manual pages of agent, operator and plugin: target/man
+	cargo run -q -p etcd-backup-packaging --example man -- target/man
 
 tools: $(TOOLS)/kube ## the real etcd, kube-apiserver, kubelet and so on for the tests, from their Go modules
 

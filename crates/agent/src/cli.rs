@@ -16,7 +16,7 @@ use crate::retention::PolicySource;
 /// Backups of etcd that are proven before they count.
 #[derive(Debug, Parser)]
 #[command(name = "etcd-backup", version, after_help = Exit::table(), propagate_version = true)]
-pub(crate) struct Cli {
+pub struct Cli {
     /// What standard output is: text for people, or JSON
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
