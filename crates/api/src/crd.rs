@@ -1,7 +1,8 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 use kube::CustomResourceExt as _;
+use serde_json::{Value, json};
 
 use crate::{Backup, EtcdBackup};
 
@@ -24,8 +25,17 @@ fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for schema in schemas.filter_map(|validation| validation.open_api_v3_schema.as_mut()) {
         schema.title = None;
         unwrap_descriptions(schema);
+        if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
+            status.default = Some(JSON(unseen_status()));
+        }
     }
     crd
+}
+
+/// The status of an object that the operator has not seen yet. kstatus takes an object without status for ready; a
+/// generation that no object has makes it say InProgress, as Flux' own kinds do it.
+fn unseen_status() -> Value {
+    json!({"observedGeneration": -1})
 }
 
 /// Joins the lines of every description: they are broken where the Rust source is, and
@@ -42,8 +52,6 @@ fn unwrap_descriptions(schema: &mut JSONSchemaProps) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
 
     fn values<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
@@ -68,13 +76,15 @@ mod tests {
     }
 
     #[test]
-    fn the_api_server_fills_nothing_in() {
-        // A default would be stored in the object, and GitOps tools would report it as drift.
+    fn the_api_server_fills_nothing_in_but_the_status() {
+        // A default would be stored in the object, and GitOps tools would report it as drift. None of them compares status.
         for crd in crds() {
             let crd = serde_json::to_value(crd).unwrap();
             let mut defaults = Vec::new();
             values(&crd, "default", &mut defaults);
-            assert_eq!(defaults, Vec::<&Value>::new());
+            assert_eq!(defaults, [&unseen_status()]);
+            let status = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/status/default");
+            assert_eq!(status, Some(&unseen_status()));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::manifests::{self, keep};
 /// What Argo CD, kstatus and Flux's expressions say of an object; the last is empty where Flux waits.
 type Verdict = [&'static str; 3];
 
-const UNSEEN: Verdict = ["Progressing", "Current", ""];
+const UNSEEN: Verdict = ["Progressing", "InProgress", "InProgress"];
 const WAITING: Verdict = ["Progressing", "InProgress", "InProgress"];
 const GOOD: Verdict = ["Healthy", "Current", "Current"];
 const BAD: Verdict = ["Degraded", "Failed", "Failed"];
@@ -34,8 +34,8 @@ pub(super) fn gitops(bed: &Bed) -> Result<()> {
     };
     let single = manifests::etcd_backup("gitops", "gitops");
     let schedule = manifests::backup("gitops-nightly", "gitops", "0 0 1 1 *", keep(3));
-    look(&unseen(bed, &single)?, "no-status", UNSEEN)?;
-    look(&unseen(bed, &schedule)?, "no-status", UNSEEN)?;
+    look(&unseen(bed, &single)?, "unseen", UNSEEN)?;
+    look(&unseen(bed, &schedule)?, "unseen", UNSEEN)?;
 
     let applied = manifests::list(&[single, schedule]);
     bed.cluster.kubectl_stdin(&["apply", "--server-side", "--field-manager=argocd-controller", "-f", "-"], &applied)?;
