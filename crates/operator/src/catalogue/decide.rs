@@ -40,6 +40,8 @@ pub(crate) struct Observed {
     pub(crate) jobs: Vec<Arc<Job>>,
     /// What is known of the claim.
     pub(crate) memory: Claim,
+    /// When the inventories that are under way, of whichever claims, were asked for, UTC.
+    pub(crate) asked: Vec<Timestamp>,
 }
 
 /// What to do.

@@ -28,6 +28,7 @@ pub(crate) async fn fetch(context: &Context, claim: &str) -> Result<Observed, Er
         objects: context.stores.backups.state(),
         jobs,
         memory: context.catalogues.of_claim(claim),
+        asked: context.catalogues.asked(),
     };
     let used = seen.bound && seen.users().next().is_some();
     seen.memory.used = used;

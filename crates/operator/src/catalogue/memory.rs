@@ -163,6 +163,12 @@ impl Catalogues {
         self.memory().claims.get(claim).cloned().unwrap_or_default()
     }
 
+    /// When the inventories that are under way were asked for, UTC.
+    #[must_use]
+    pub(crate) fn asked(&self) -> Vec<Timestamp> {
+        self.memory().claims.values().filter_map(|claim| Some(claim.asked.as_ref()?.at)).collect()
+    }
+
     /// The volume's sets, if they are surely what is there.
     #[must_use]
     pub(crate) fn current(&self, claim: &str) -> Option<Arc<Known>> {

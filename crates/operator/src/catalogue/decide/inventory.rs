@@ -20,6 +20,16 @@ const PAUSE: SignedDuration = SignedDuration::from_secs(10);
 /// How long the watch may take to tell of a Job that was created.
 const WATCH_GRACE: SignedDuration = SignedDuration::from_secs(60);
 
+/// Most inventories that are begun within [`BURST`]: after its start the operator knows no volume, and their pods all
+/// run on the control-plane nodes.
+const AT_ONCE: usize = 10;
+
+/// How long an inventory counts for that. One that takes longer, say of a volume that hangs, holds up nobody.
+const BURST: SignedDuration = SignedDuration::from_secs(60);
+
+/// When one that has to wait for others is decided again.
+const TURN: SignedDuration = SignedDuration::from_secs(5);
+
 /// What to do to know a volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Inventory {
@@ -64,8 +74,13 @@ pub(super) fn decide(
     match seen.jobs_of(labels::CATALOGUE).find(|job| ended(job).is_none()) {
         Some(left) if now >= limit(left, limits) => (Inventory::Delete(left.name_any()), None),
         Some(left) => (Inventory::Wait, Some(limit(left, limits))),
+        None if is_crowded(seen, now) => (Inventory::Wait, Some(now + TURN)),
         None => (Inventory::Create, None),
     }
+}
+
+fn is_crowded(seen: &Observed, now: Timestamp) -> bool {
+    seen.asked.iter().filter(|at| now < **at + BURST).count() >= AT_ONCE
 }
 
 /// Nothing is known, or something else than is there, or of a set not enough to record its run.

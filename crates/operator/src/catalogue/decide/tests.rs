@@ -121,6 +121,7 @@ fn seen(sets: impl IntoIterator<Item = (usize, SetState)>) -> Observed {
         objects: Vec::new(),
         jobs: Vec::new(),
         memory: Claim { known: Some(known(sets)), used: true, ..Claim::default() },
+        asked: Vec::new(),
     }
 }
 
@@ -314,6 +315,7 @@ fn who_says_of_its_set_what_is_not_so_is_looked_at() {
 #[test]
 fn a_volume_is_asked_when_it_is_not_known_and_not_too_often() {
     let wait = |until: i64| (Inventory::Wait, Some(at(until)));
+    let soon = (Inventory::Wait, Some(at(0) + SignedDuration::from_secs(5)));
     let unknown = || Claim { used: true, ..Claim::default() };
     let asked = |minutes| Some(Asked { job: "list".into(), at: at(minutes) });
     let list = |end| vec![job(labels::CATALOGUE, "list", "u", end)];
@@ -331,6 +333,9 @@ fn a_volume_is_asked_when_it_is_not_known_and_not_too_often() {
         ("not used", Observed { schedules: vec![], ..with(unknown()) }, (Inventory::Wait, None)),
         ("failed just now", with(Claim { failed: Some(at(-1)), ..unknown() }), wait(9)),
         ("failed long ago", with(Claim { failed: Some(at(-10)), ..unknown() }), (Inventory::Create, None)),
+        ("ten others under way", Observed { asked: vec![at(0); 10], ..with(unknown()) }, soon),
+        ("nine", Observed { asked: vec![at(0); 9], ..with(unknown()) }, (Inventory::Create, None)),
+        ("ten that hang", Observed { asked: vec![at(-1); 10], ..with(unknown()) }, (Inventory::Create, None)),
         ("left by another process", Observed { jobs: list(None), ..with(unknown()) }, wait(29)),
         (
             "ended, of another process",
