@@ -11,6 +11,7 @@ pub mod fill;
 pub mod history;
 pub mod manifests;
 pub mod operations;
+pub mod operator;
 pub mod permissions;
 pub mod processes;
 pub mod prometheus;

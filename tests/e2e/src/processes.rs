@@ -15,7 +15,12 @@ pub struct Process(pub u32);
 /// The processes of the bed whose command line begins with the given words.
 #[must_use]
 pub fn find(cluster: &Cluster, command: &[&str]) -> Vec<Process> {
-    let mine = format!("/ebt-{}-", cluster.dir().file_name().unwrap_or_default().to_string_lossy());
+    let mine = cluster.dir().file_name().unwrap_or_default().to_string_lossy();
+    // A bed's control groups are named `ebt-<bed>-<hash>`.
+    let is_of_bed = |group: &str| {
+        let words = group.strip_prefix("ebt-").and_then(|rest| rest.rsplit_once('-'));
+        words.is_some_and(|(bed, _)| bed == mine)
+    };
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .flatten()
@@ -25,7 +30,7 @@ pub fn find(cluster: &Cluster, command: &[&str]) -> Vec<Process> {
             let line = file("cmdline");
             let words: Vec<&[u8]> = line.split(|&c| c == 0).collect();
             words.iter().zip(command).filter(|(word, wanted)| **word == wanted.as_bytes()).count() == command.len()
-                && String::from_utf8_lossy(&file("cgroup")).contains(&mine)
+                && String::from_utf8_lossy(&file("cgroup")).split('/').any(is_of_bed)
         })
         .map(Process)
         .collect()

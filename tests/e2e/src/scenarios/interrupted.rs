@@ -154,7 +154,7 @@ pub(super) fn operator_upgraded(bed: &Bed) -> Result<()> {
     bed.operator_flags(&["--image=localhost/etcd-backup:next", "--reserve-percent=5"])?;
     lock.release()?;
     let completed = bed.wait_for("upgraded", "Completed", None, SOON);
-    bed.operator_flags(&[&format!("--image={}", bed::IMAGE), "--reserve-percent=10"])?;
+    bed.operator_flags(&[&format!("--image={}", bed::IMAGE), "--reserve-percent=0"])?;
     completed?;
     let after = job(bed, "upgraded")?;
     ensure!(before["metadata"]["uid"] == after["metadata"]["uid"], "the Job was made again");

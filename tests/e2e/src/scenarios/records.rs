@@ -85,7 +85,8 @@ pub(super) fn volume_changed(bed: &Bed) -> Result<()> {
 pub(super) fn shared_volume(bed: &Bed) -> Result<()> {
     const BACKUPS: [&str; 2] = ["shared-a", "shared-b"];
     let volume = bed.volume("shared", 0)?;
-    let theirs = ["--owner", "Backup/shared-a", "--cluster", "c0ffee00-0000-4000-8000-000000000000"];
+    let cluster = "c0ffee00-0000-4000-8000-000000000000";
+    let theirs = ["--owner", "Backup/shared-a", "--cluster", cluster, "--reserve-percent", "0"];
     let report = bed.save_by_hand("/var/lib/etcd-backup/shared", &theirs)?.report;
     let theirs = volume.join(report["set"]["name"].as_str().unwrap_or_default());
     for backup in BACKUPS {

@@ -125,8 +125,9 @@ fn grown_run(bed: &Bed, replay: &mut Replay, megabytes: u64) -> Result<()> {
 /// One set alone is over the limit: there is always a backup, at most the old one and the new one, and it is said.
 pub(super) fn one_set_alone(bed: &Bed) -> Result<()> {
     const LIMIT: u64 = 100_000;
-    let volume = bed.directory("alone", 0)?;
-    let mut series = Series::new(bed, "/var/lib/etcd-backup/alone", &json!({"type": "size", "maxBytes": LIMIT}))?;
+    const DIR: &str = "/var/lib/etcd-backup/alone";
+    let volume = bed.cluster.mount_disk(0, DIR, 1 << 30)?;
+    let mut series = Series::new(bed, DIR, &json!({"type": "size", "maxBytes": LIMIT}))?;
     let sampler = Sampler::start(volume.clone());
     for run in 1..=3 {
         let told = series.save_well()?;
