@@ -36,7 +36,9 @@ const DEFAULT_SIZE: i64 = 10;
     printcolumn = r#"{"name":"Retained","type":"integer","jsonPath":".status.retained.count"}"#,
     printcolumn = r#"{"name":"Size","type":"string","jsonPath":".status.retained.size"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name":"PVC","type":"string","priority":1,"jsonPath":".spec.etcd.pvcName","description":"PersistentVolumeClaim that holds the sets"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].reason","description":"Why it is ready or not"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BackupSpec {

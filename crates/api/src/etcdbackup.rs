@@ -105,7 +105,8 @@ pub struct EtcdBackupStatus {
     /// The etcd snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotStatus>,
-    /// Version of the cluster. A set restores only into the same version.
+    /// Version of the cluster. On OpenShift a set restores only into the same version, on kubeadm into the same minor
+    /// version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_version: Option<String>,
     /// What to know about a backup that is good all the same.

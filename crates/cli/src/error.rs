@@ -39,7 +39,9 @@ pub enum Error {
     #[error("this cluster does not serve {0}: is the operator installed, and is this the right cluster (--context)?")]
     NotServed(String),
     /// There is no such object.
-    #[error("{0} does not exist")]
+    #[error(
+        "{0} does not exist; `kubectl etcd-backup status` shows the schedules, `kubectl etcd-backup list` the backups"
+    )]
     NotFound(String),
     /// There is one already.
     #[error("{0} exists already; choose another --name")]
@@ -132,7 +134,12 @@ mod tests {
     fn an_answer_says_what_to_do() {
         let rows = [
             ("list", 404, "NotFound", "does not serve EtcdBackups"),
-            ("read", 404, "NotFound", "EtcdBackups does not exist"),
+            (
+                "read",
+                404,
+                "NotFound",
+                "EtcdBackups does not exist; `kubectl etcd-backup status` shows the schedules, `kubectl etcd-backup list` the backups",
+            ),
             ("create", 409, "AlreadyExists", "choose another --name"),
             ("list", 403, "Forbidden", "table of the rights"),
             ("create", 422, "Invalid", "cannot create EtcdBackups: said the server"),

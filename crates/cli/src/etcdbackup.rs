@@ -13,6 +13,12 @@ pub(crate) fn schedule_of(backup: &EtcdBackup) -> Option<&str> {
     backup.spec.recorded.as_ref().map(|recorded| recorded.backup.as_str())
 }
 
+/// What the operator says of a backup; `None` until it has seen it. The API server fills in a status without a phase.
+#[must_use]
+pub(crate) fn seen(backup: &EtcdBackup) -> Option<&EtcdBackupStatus> {
+    backup.status.as_ref().filter(|status| status.phase.is_some())
+}
+
 /// When a backup was begun, which is how old its data is; before it begins, when it was asked for.
 #[must_use]
 pub(crate) fn time(backup: &EtcdBackup) -> Option<Timestamp> {

@@ -333,11 +333,15 @@ impl Cluster {
 
     /// Writes `kubectl` into the bed's directory: a script that works from any place as long as the bed is up.
     fn write_kubectl(&self) -> Result<()> {
-        let command = self.kubectl_command()?;
+        let command = node::hub_command(&self.bed, tool("kubectl")?)?;
         let line: Vec<_> = command.get_args().map(|arg| quote(&arg.to_string_lossy())).collect();
+        // No flags: kubectl takes none before the name of a plugin.
+        let [config, cache] = [disk::ADMIN, kubeconfig::CACHE].map(|name| self.bed.dir().join(name));
         let script = format!(
-            "#!/bin/sh\n# kubectl as administrator of the test cluster {}, while it is up.\nexec sh {} \"$@\"\n",
+            "#!/bin/sh\n# kubectl as administrator of the test cluster {}, while it is up.\nexport KUBECONFIG={} KUBECACHEDIR={}\nexec sh {} \"$@\"\n",
             self.bed.name(),
+            quote(&config.to_string_lossy()),
+            quote(&cache.to_string_lossy()),
             line.join(" ")
         );
         let path = self.bed.dir().join("kubectl");

@@ -103,8 +103,11 @@ fn write_value(path: &Path, config: &Value) -> Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(Error::io(action()))
 }
 
+/// Where kubectl keeps what it caches, in a bed's directory.
+pub(crate) const CACHE: &str = "kubectl-cache";
+
 /// The arguments that make kubectl use this kubeconfig, and keep what it caches in `dir`: the cache in the home
 /// directory goes by address, and the addresses of beds come back with another cluster behind them.
 pub(crate) fn arguments(kubeconfig: &Path, dir: &Path) -> [OsString; 4] {
-    ["--kubeconfig".into(), kubeconfig.into(), "--cache-dir".into(), dir.join("kubectl-cache").into()]
+    ["--kubeconfig".into(), kubeconfig.into(), "--cache-dir".into(), dir.join(CACHE).into()]
 }

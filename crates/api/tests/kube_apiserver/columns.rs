@@ -82,23 +82,23 @@ fn an_etcd_backup_shows_its_state_and_where_the_set_is() {
 fn a_backup_shows_its_schedule_and_what_is_kept() {
     let object = json!({
         "apiVersion": "config.openshift.io/v1alpha1", "kind": "Backup", "metadata": {"name": "columns"},
-        "spec": {"etcd": {"schedule": "20 4 * * *", "suspend": true}},
+        "spec": {"etcd": {"schedule": "20 4 * * *", "suspend": true, "pvcName": "etcd-backup-pvc"}},
     });
     let ready = json!({"type": "Ready", "status": "True", "reason": "Scheduled", "message": "", "lastTransitionTime": "2026-01-02T03:04:17Z"});
     let status = json!({
         "lastSuccessfulTime": "2020-01-02T04:20:12Z", "nextScheduleTime": "2099-01-03T04:20:00Z", "conditions": [ready],
         "retained": {"count": 5, "sizeBytes": 1_288_490_188, "size": "1.2 GiB"},
     });
-    for table in print("backup", object, status) {
+    let all =
+        ["NAME", "SCHEDULE", "SUSPENDED", "LAST-SUCCESS", "NEXT", "RETAINED", "SIZE", "READY", "AGE", "PVC", "REASON"];
+    for (table, shown) in print("backup", object, status).into_iter().zip([9, 11]) {
         let row = row(&table);
         let headers: Vec<&str> = row.iter().map(|(header, _)| *header).collect();
-        assert_eq!(
-            headers,
-            ["NAME", "SCHEDULE", "SUSPENDED", "LAST-SUCCESS", "NEXT", "RETAINED", "SIZE", "READY", "AGE"]
-        );
+        assert_eq!(headers, all[..shown]);
         let cells: Vec<&str> = row.iter().map(|(_, cell)| *cell).collect();
         assert_eq!(cells[..3], ["columns", "20 4 * * *", "true"]);
         assert!(cells[3].ends_with('y') || cells[3].ends_with('d'), "an age: {}", cells[3]);
         assert_eq!(cells[4..8], ["2099-01-03T04:20:00Z", "5", "1.2 GiB", "True"]);
+        assert!(cells[9..].is_empty() || cells[9..] == ["etcd-backup-pvc", "Scheduled"], "{cells:?}");
     }
 }

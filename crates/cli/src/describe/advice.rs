@@ -3,12 +3,12 @@
 use etcd_backup_api::{EtcdBackup, conditions};
 use kube::ResourceExt as _;
 
-use crate::etcdbackup::{message, schedule_of};
+use crate::etcdbackup::{message, schedule_of, seen};
 
 /// What somebody should do now, a sentence each; the conditions' messages say what is particular.
 pub(super) fn advice(backup: &EtcdBackup) -> Vec<String> {
     let name = backup.name_any();
-    let Some(status) = &backup.status else {
+    let Some(status) = seen(backup) else {
         return vec![
             "The operator has not seen it yet: if that stays so, see `kubectl etcd-backup status`.".to_owned(),
         ];

@@ -19,7 +19,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Reads a status.
     pub(super) fn of(backup: &EtcdBackup) -> Self {
-        let Some(status) = &backup.status else {
+        let Some(status) = etcdbackup::seen(backup) else {
             let message = "the operator has not seen it yet".to_owned();
             return Self { phase: "Pending".to_owned(), message, ..Self::default() };
         };
@@ -91,6 +91,7 @@ mod tests {
     fn each_state_is_a_line_and_only_an_end_ends() {
         for (status, line, exit) in [
             (Value::Null, "[  1.5 s] Pending: the operator has not seen it yet", None),
+            (json!({"observedGeneration": -1}), "[  1.5 s] Pending: the operator has not seen it yet", None),
             (said("Pending", "Queued", "place 2 of 2"), "[  1.5 s] Pending/Queued: place 2 of 2", None),
             (said("Running", "Saving", ""), "[  1.5 s] Running/Saving", None),
             (said("Completed", "Completed", "saved"), "[  1.5 s] Completed: saved", Some(Exit::Success)),

@@ -178,10 +178,11 @@ fn a_cluster() -> Overview {
             "lastSuccessfulTime": "2026-01-02T03:20:00Z", "nextScheduleTime": "2026-01-03T03:20:00Z", "retained": retained(3), "consecutiveFailures": 0,
         }),
     );
+    let missed = |type_| condition(type_, "False", "Missed", "a run was due and did not start");
     let weekly = schedule(
         "weekly",
         json!({"schedule": "@weekly", "retentionPolicy": {"retentionType": "RetentionSize"}}),
-        json!({"conditions": [condition("Scheduled", "False", "Missed", "a run was due and did not start")]}),
+        json!({"conditions": [missed("Scheduled"), missed("Ready")]}),
     );
     let record = json!({"pvcName": "claim", "recorded": {"backup": "nightly", "runId": "0b8f6f53-run"}});
     let backups = vec![
@@ -198,7 +199,7 @@ OPERATOR: etcd-backup-operator/etcd-backup-operator ready (2 of 2)
 
 SCHEDULE   WHEN                       LAST GOOD   NEXT     RETAINED   SIZE       STATE
 nightly    20 4 * * * Europe/Berlin   8h ago      in 15h   3/5        21 MiB     Ready
-weekly     @weekly Etc/UTC            never       -        ?          ?/10 GiB   NotSeen
+weekly     @weekly Etc/UTC            never       -        ?          ?/10 GiB   Missed
 
 ONE-SHOT   STATUS    REASON   SIZE   AGE
 now        Running   Saving   -      60m
@@ -209,7 +210,16 @@ Backup/weekly: Missed, for 2h
 1 problem.";
     assert_eq!(screen::text(&a_cluster(), false, Paint::OFF), expected);
     let wide = screen::text(&a_cluster(), true, Paint::OFF);
-    assert!(wide.contains("Ready     claim   nightly-0c19       0"), "{wide}");
+    assert!(wide.contains("Ready    claim   nightly-0c19       0"), "{wide}");
+}
+
+#[test]
+fn a_schedule_without_a_condition_was_not_seen_by_the_operator() {
+    for status in [json!({}), json!({"observedGeneration": -1})] {
+        let fresh = schedule("fresh", json!({"schedule": "@weekly"}), status);
+        let screen = screen::text(&overview(vec![fresh], vec![]), false, Paint::OFF);
+        assert!(screen.contains("NotSeen"), "{screen}");
+    }
 }
 
 #[test]

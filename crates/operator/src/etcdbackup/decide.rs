@@ -151,25 +151,30 @@ impl Follow<'_> {
         }
         match newest.map(|pod| (pod, &pod.state)) {
             Some((pod, PodState::Running { .. })) => running(self.seen, pod, last_moment),
-            Some((pod, PodState::Ended { why, .. })) => {
-                let report = newest_report(pods).map(|report| format!("; the agent reported {}: {}", report.reason, report.message));
-                let message = format!("pod {} ended: {why}{}; the Job makes another attempt", pod.name, report.unwrap_or_default());
-                Decision::running(Step::Wait, StatusReason::Retrying, message, None).at(last_moment)
-            }
+            Some((_, PodState::Ended { .. })) => self.retrying(last_moment),
             _ if suspended => self.not_started(Obstacle::new(
                 StatusReason::JobSuspended,
-                format!("somebody suspended Job {}; resume it with `kubectl patch` and spec.suspend false", self.seen.job_name),
+                format!(
+                    "somebody suspended Job {0}; resume it: kubectl -n {1} patch job {0} -p '{{\"spec\":{{\"suspend\":false}}}}'",
+                    self.seen.job_name, self.seen.namespace
+                ),
             )),
             Some((_, PodState::Blocked(obstacle))) => self.not_started(obstacle.clone()),
             Some((pod, PodState::Starting)) => self.starting(
                 pod.created,
                 StatusReason::PodNotStarted,
-                &format!("pod {0} does not start; see `kubectl describe pod {0}`: a Secret, ConfigMap or volume that it mounts may be missing", pod.name),
+                &format!(
+                    "pod {0} does not start; see `kubectl -n {1} describe pod {0}`: a Secret, ConfigMap or volume that it mounts may be missing",
+                    pod.name, self.seen.namespace
+                ),
             ),
             None => self.starting(
                 self.created,
                 StatusReason::PodNotCreated,
-                &format!("Job {0} has made no pod; see `kubectl describe job {0}`: a quota, pod security or a missing ServiceAccount may forbid it", self.seen.job_name),
+                &format!(
+                    "Job {0} has made no pod; see `kubectl -n {1} describe job {0}`: a quota, pod security or a missing ServiceAccount may forbid it",
+                    self.seen.job_name, self.seen.namespace
+                ),
             ),
         }
     }
@@ -177,11 +182,31 @@ impl Follow<'_> {
     /// Normal for a while, then an obstacle.
     fn starting(&self, since: Timestamp, reason: StatusReason, message: &str) -> Decision {
         let patience = since + START_GRACE;
-        if self.now >= patience || self.ran_before() {
+        if self.now >= patience {
             return self.not_started(Obstacle::new(reason, message));
+        }
+        if self.ran_before() {
+            return self.retrying(patience);
         }
         let message = format!("Job {} is being started", self.seen.job_name);
         Decision::new(Step::Wait, Verdict::Pending(Obstacle::new(StatusReason::Starting, message))).at(patience)
+    }
+
+    /// After an attempt that failed, until the next one runs: how the last one ended.
+    fn retrying(&self, look_again: Timestamp) -> Decision {
+        let pods = &self.seen.save.pods;
+        let last = pods.iter().rev().find_map(|pod| match &pod.state {
+            PodState::Ended { why, .. } => Some(format!("pod {} ended: {why}", pod.name)),
+            _ => None,
+        });
+        let report =
+            newest_report(pods).map(|report| format!("; the agent reported {}: {}", report.reason, report.message));
+        let message = format!(
+            "{}{}; the Job makes another attempt",
+            last.as_deref().unwrap_or("an attempt has failed"),
+            report.unwrap_or_default()
+        );
+        Decision::running(Step::Wait, StatusReason::Retrying, message, None).at(look_again)
     }
 
     /// The first attempt fails in the end if it cannot start; a later one is bounded by the Job's

@@ -23,6 +23,8 @@ pub(crate) struct Observed {
     pub(crate) backup: EtcdBackup,
     /// What it asks for.
     pub(crate) request: Result<Request, InvalidSpec>,
+    /// Namespace of the claim and the Jobs.
+    pub(crate) namespace: String,
     /// Name of the Job that makes the backup, whether it exists or not.
     pub(crate) job_name: String,
     /// Name of the Job that asks the volume, whether it exists or not.

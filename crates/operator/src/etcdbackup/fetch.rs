@@ -31,6 +31,7 @@ pub(crate) async fn fetch(context: &Context, name: &str) -> Result<Option<Observ
     let named = backup.status.as_ref().and_then(|status| status.job_name.clone());
     let own_name = named.clone().filter(|_| backup.spec.recorded.is_none()).unwrap_or_else(|| names::job_name(&backup));
     let mut observed = Observed {
+        namespace: context.config.backup_namespace.clone(),
         inventory_name: names::inventory_job_name(&own_name),
         job_name: names::recorded_job(&backup).unwrap_or(own_name),
         volume_says: VolumeSays::Nothing,

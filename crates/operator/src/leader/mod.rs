@@ -137,7 +137,7 @@ impl Election {
         let free = lease::released(&self.sight, Timestamp::now());
         match bounded(self.leases.replace(NAME, &PostParams::default(), &free)).await {
             Ok(_) => tracing::info!(identity = self.identity, "released the Lease {NAME}"),
-            Err(problem) => tracing::warn!(problem, "cannot release the Lease {NAME}; it ends by itself"),
+            Err(problem) => tracing::warn!(%problem, "cannot release the Lease {NAME}; it ends by itself"),
         }
     }
 
@@ -156,7 +156,13 @@ impl Election {
                 Some(began)
             }
             Err(problem) => {
-                tracing::warn!(problem, "cannot write the Lease {NAME}");
+                match &problem {
+                    // Normal when several begin at once.
+                    kube::Error::Api(answer) if answer.code == 409 => {
+                        tracing::info!("somebody else has written the Lease {NAME} first");
+                    }
+                    _ => tracing::warn!(%problem, "cannot write the Lease {NAME}"),
+                }
                 self.look().await;
                 None
             }
@@ -166,7 +172,7 @@ impl Election {
     async fn look(&mut self) {
         match bounded(self.leases.get_opt(NAME)).await {
             Ok(found) => self.see(found),
-            Err(problem) => tracing::warn!(problem, "cannot read the Lease {NAME}"),
+            Err(problem) => tracing::warn!(%problem, "cannot read the Lease {NAME}"),
         }
     }
 
@@ -176,12 +182,10 @@ impl Election {
     }
 }
 
-/// A request within its time; what is wrong is for the log.
-async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, String> {
-    match timeout(REQUEST, request).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("the API server did not answer within {} s", REQUEST.as_secs())),
-    }
+/// A request within its time.
+async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    let late = |_| kube::Error::Service(format!("the API server did not answer within {} s", REQUEST.as_secs()).into());
+    timeout(REQUEST, request).await.map_err(late).flatten()
 }
 
 #[cfg(test)]

@@ -59,11 +59,6 @@ fn demo() -> Result<()> {
     let file = set.join(snapshot.and_then(|file| file["name"].as_str()).context("the manifest names no snapshot")?);
     println!("$ etcdutl snapshot status -w json   (the real one)\n{}", etcdutl_status(&file)?);
 
-    say("the cluster stays up. Try it, and end it with `make demo-down`:");
-    let kubectl = bed.cluster.dir().join("kubectl");
-    println!("  {} describe etcdbackup etcd-single-backup", kubectl.display());
-    bed.cluster.leave_running();
-
     let facts = &manifest["snapshot"];
     measured(
         "demo",
@@ -75,6 +70,11 @@ fn demo() -> Result<()> {
             ("set", &set.display()),
         ],
     )?;
+
+    say("the cluster stays up. Try it, and end it with `make demo-down`:");
+    let kubectl = bed.cluster.dir().join("kubectl");
+    println!("  {} describe etcdbackup etcd-single-backup", kubectl.display());
+    bed.cluster.leave_running();
     Ok(())
 }
 

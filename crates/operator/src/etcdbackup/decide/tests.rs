@@ -48,6 +48,7 @@ fn fresh() -> Observed {
     let backup = backup(EtcdBackupStatus::default());
     Observed {
         request: backup.request("cluster", "etcd", Layout::Kubeadm),
+        namespace: "etcd".into(),
         job_name: "job".into(),
         inventory_name: "job-inv".into(),
         volume_says: VolumeSays::Nothing,
@@ -232,12 +233,15 @@ fn while_the_agent_runs() {
     };
     let evicted = pod("p", "up", PodState::Ended { at: at(2), report: None, why: "Evicted".into() });
     let retry = blocked_pod(StatusReason::Unschedulable);
+    let next = ObservedPod { created: at(5), ..pod("next", "up", PodState::Starting) };
     let rows = [
         (created(active(), &[running_pod("up")]), 5, "Wait Running/Saving until 31"),
         (created(active(), &[running_pod("down")]), 5, "Wait Running/NodeLost until 31"),
         (created(active(), &[running_pod("gone")]), 5, "Wait Running/NodeLost until 31"),
         (created(active(), from_ref(&evicted)), 5, "Wait Running/Retrying until 31"),
         (created(active(), &[ended_pod(Some(report("Failed", "NoMember")))]), 5, "Wait Running/Retrying until 31"),
+        (created(active(), &[evicted.clone(), next.clone()]), 5, "Wait Running/Retrying until 6"),
+        (created(active(), &[evicted.clone(), next]), 6, "Wait Running/Retrying until 31"),
         (created(active(), &[evicted, retry.clone()]), 5, "Wait Running/Retrying until 31"),
         (ran(from_ref(&retry)), 29, "Wait Running/Retrying until 31"),
         (ran(&[retry]), 31, "DeleteSave Failed/DeadlineExceeded"),

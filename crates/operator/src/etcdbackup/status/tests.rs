@@ -22,6 +22,7 @@ fn observed(status: Option<EtcdBackupStatus>) -> Observed {
     backup.metadata.generation = Some(1);
     backup.status = status;
     Observed {
+        namespace: "etcd".into(),
         request: backup.request("cluster", "etcd", Layout::Kubeadm),
         job_name: "job".into(),
         inventory_name: "job-inv".into(),
