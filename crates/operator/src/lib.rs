@@ -144,9 +144,9 @@ async fn work(config: Config, client: Client, metrics: Arc<Metrics>, vitals: Arc
     };
     let (told, verdict) = stand_down::verdicts();
     let stand_down = stand_down::keep(client.clone(), config.platform, told);
-    let became_ready = announce(stores.clone(), vitals);
     let metered = tell_of(metrics.clone(), stores.clone(), runs.clone(), catalogues.clone());
     let context = Arc::new(Context::new(client, config, stores, runs, catalogues, metrics, verdict.clone()));
+    let became_ready = announce(context.clone(), vitals);
     let triggers = stream::select(triggers, wakes.etcdbackups.map(|name| Ok(ObjectRef::new(&name))));
     let controllers = async {
         tokio::join!(
@@ -195,9 +195,10 @@ async fn tell_of(
     }
 }
 
-/// Says once that everything is known.
-async fn announce(stores: triggers::Stores, vitals: Arc<Vitals>) {
-    if stores.wait_until_ready().await {
+/// Says once that everything is known: all objects, and whether somebody else answers to them.
+async fn announce(context: Arc<Context>, vitals: Arc<Vitals>) {
+    let (stores, runs) = (&context.stores, &context.runs);
+    if stores.wait_until_ready().await && runs.wait_until_ready().await && context.standing_down().await.is_ok() {
         vitals.knows();
         tracing::info!(etcdbackups = stores.backups.len(), nodes = stores.nodes.len(), "ready");
     }
