@@ -28,7 +28,7 @@ const OPERATOR: &str = "system:serviceaccount:etcd-backup-operator:etcd-backup-o
 pub(crate) const OPERATOR_NAMESPACE: &str = "etcd-backup-operator";
 
 /// How long anything that should happen may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How long is watched for what should not happen.
 const CALM: Duration = Duration::from_millis(1500);
