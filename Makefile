@@ -12,6 +12,10 @@ IMAGE  := localhost/etcd-backup:dev
 CHART  := charts/etcd-backup-operator
 DENY   := 0.20.2
 CARGO_FUZZ := 0.13.2
+# Tools that cargo builds, for all clones, as Go keeps what it has built.
+CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/etcd-backup-operator
+CARGO_DENY_BIN := $(CACHE)/cargo-deny-$(DENY)/bin/cargo-deny
+CARGO_FUZZ_BIN := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ)/bin/cargo-fuzz
 KUBERNETES := v1.34.4
 # The four versions of etcd that backups are taken of; there is no etcdutl 3.4.
 ETCD   := $(addprefix $(TOOLS)/,go/etcd go/etcdutl etcd-3.4/etcd etcd-3.5/etcd etcd-3.5/etcdutl etcd-3.7/etcd etcd-3.7/etcdutl)
@@ -89,10 +93,10 @@ fuzz-corpus: fuzz-build ## add to fuzz/corpus, which `make test` replays, inputs
 	done
 	find fuzz/corpus -type f -size +4k ! -name '*.gz' -exec gzip -9n {} +
 
-check: target/.apt-build target/deny/bin/cargo-deny ## format, lints, licences and bans, generated files, links in the documentation
+check: target/.apt-build $(CARGO_DENY_BIN) ## format, lints, licences and bans, generated files, links in the documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	target/deny/bin/cargo-deny --log-level error check bans licenses sources
+	$(CARGO_DENY_BIN) --log-level error check bans licenses sources
 	$(MAKE) --no-print-directory generate
 	git diff --exit-code -- config/crd docs/api.md docs/configuration.md deploy charts && test -z "$$(git ls-files --others --exclude-standard -- deploy charts)" || { echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
 	cd tests/cluster && test -z "$$(gofmt -l .)" || { echo "run gofmt in tests/cluster" >&2; exit 1; }
@@ -182,19 +186,18 @@ $(TOOLS)/promtool $(TOOLS)/prometheus &:
 	rm -rf target/prometheus
 	touch -h $(TOOLS)/promtool $(TOOLS)/prometheus
 
-target/deny/bin/cargo-deny:
-	$(QUICK) CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-	  cargo install -q cargo-deny --locked --version $(DENY) --root target/deny
+$(CARGO_DENY_BIN):
+	$(QUICK) CARGO_PROFILE_RELEASE_OPT_LEVEL=1 cargo install -q cargo-deny --locked --version $(DENY) --root $(CACHE)/cargo-deny-$(DENY)
 
-target/cargo-fuzz/bin/cargo-fuzz:
-	cargo install -q cargo-fuzz --locked --version $(CARGO_FUZZ) --root target/cargo-fuzz
+$(CARGO_FUZZ_BIN):
+	cargo install -q cargo-fuzz --locked --version $(CARGO_FUZZ) --root $(CACHE)/cargo-fuzz-$(CARGO_FUZZ)
 
 # Its own target folder and profile: the targets are compiled anew by nightly, with coverage instrumentation. No sanitizer: there is no unsafe
 # code here, and without one a target runs several times as often.
 FUZZ_BIN := target/fuzz/$(TARGET)/release
-fuzz-build: target/.apt-build target/.apt-fuzz target/cargo-fuzz/bin/cargo-fuzz
+fuzz-build: target/.apt-build target/.apt-fuzz $(CARGO_FUZZ_BIN)
 	@cargo +nightly --version >/dev/null 2>&1 || { echo "Rust's nightly toolchain is missing: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
-	PATH="$(CURDIR)/target/cargo-fuzz/bin:$$PATH" $(QUICK) CARGO_PROFILE_RELEASE_STRIP=none \
+	PATH="$(dir $(CARGO_FUZZ_BIN)):$$PATH" $(QUICK) CARGO_PROFILE_RELEASE_STRIP=none \
 	  nice cargo +nightly fuzz build --fuzz-dir fuzz --target-dir target/fuzz --target $(TARGET) --features libfuzzer --sanitizer none
 	rm -rf target/fuzz/saved && cp -r fuzz/corpus target/fuzz/saved && find target/fuzz/saved -name '*.gz' -exec gunzip {} + && touch target/fuzz/saved/.unpacked
 
