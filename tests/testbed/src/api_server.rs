@@ -13,6 +13,7 @@ use crate::etcd::{Etcd, EtcdOptions, api_server_args, free_ports};
 use crate::kubeconfig::{self, Kubectl};
 use crate::pki::{Authority, write_token_key};
 use crate::process::{self, Daemon};
+use crate::temporary;
 use crate::tools::tool;
 use crate::wait::{self, Seen};
 
@@ -40,7 +41,7 @@ impl ApiServer {
         let existing = EXISTING.iter().find_map(|name| env::var_os(name).filter(|value| !value.is_empty()));
         match existing {
             Some(kubeconfig) => {
-                let server = Self { own: None, kubeconfig: kubeconfig.into(), dir: temporary_dir()? };
+                let server = Self { own: None, kubeconfig: kubeconfig.into(), dir: temporary::directory("api")? };
                 server.kubectl(&["get", "--raw", "/readyz"])?;
                 Ok(server)
             }
@@ -54,7 +55,7 @@ impl ApiServer {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_own(args: &[&str]) -> Result<Self> {
-        let dir = temporary_dir()?;
+        let dir = temporary::directory("api")?;
         // Nothing of this outlives the test, so nothing needs to reach the disk.
         let etcd = Etcd::start(EtcdOptions { args: vec!["--unsafe-no-fsync".to_owned()], ..EtcdOptions::default() })?;
         let [port] = free_ports()?;
@@ -111,10 +112,6 @@ impl Kubectl for ApiServer {
         command.args(kubeconfig::arguments(&self.kubeconfig, self.dir.path()));
         Ok(command)
     }
-}
-
-fn temporary_dir() -> Result<TempDir> {
-    TempDir::with_prefix("etcd-backup-api-").map_err(Error::io("make a temporary directory"))
 }
 
 /// Writes what the API server and its administrator identify themselves with; returns the administrator's kubeconfig.

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::pki::Authority;
 use crate::process::{self, Daemon, Input, Output};
 use crate::proxy::Proxy;
+use crate::temporary;
 use crate::tools::tool;
 use crate::wait::{self, Seen};
 
@@ -75,7 +76,7 @@ impl Etcd {
     }
 
     fn start_members(options: EtcdOptions, partitionable: bool) -> Result<Self> {
-        let dir = TempDir::with_prefix("etcd-backup-etcd-").map_err(Error::io("make a temporary directory"))?;
+        let dir = temporary::directory("etcd")?;
         let authority = Authority::new("etcd-ca")?;
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
         fs::write(dir.path().join("ca.crt"), authority.certificate()).map_err(Error::io("write etcd's ca.crt"))?;

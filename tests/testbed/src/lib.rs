@@ -20,6 +20,7 @@ mod kubeconfig;
 mod pki;
 mod process;
 mod proxy;
+mod temporary;
 mod tools;
 mod wait;
 
