@@ -47,11 +47,12 @@ fn fuzz(program: &Path, target: &str, budget: Duration) -> Result<()> {
     let (found, artifacts) = (work.join("corpus").join(target), work.join("artifacts").join(target));
     fs::create_dir_all(&found)?;
     fs::create_dir_all(&artifacts)?;
-    let known = fs::read_dir(&artifacts)?.count();
+    let known = inputs_that_crashed(&artifacts)?;
     let log = work.join(format!("{target}.log"));
 
     let child = Command::new(program)
         .args([format!("-timeout={TIMEOUT_SECONDS}"), format!("-rss_limit_mb={RSS_LIMIT_MIB}")])
+        .args([format!("-report_slow_units={TIMEOUT_SECONDS}")])
         .args(["-print_final_stats=1", "-reload=0"])
         .arg(format!("-max_len={}", max_bytes(target)))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
@@ -66,7 +67,7 @@ fn fuzz(program: &Path, target: &str, budget: Duration) -> Result<()> {
 
     let seconds = (used.rusage.utime + used.rusage.stime).as_secs();
     let execs = executions(&log)?;
-    let crashes = fs::read_dir(&artifacts)?.count().saturating_sub(known);
+    let crashes = inputs_that_crashed(&artifacts)?.saturating_sub(known);
     let values: [(&str, &dyn std::fmt::Display); 4] =
         [("target", &target), ("seconds", &seconds), ("execs", &execs), ("crashes", &crashes)];
     measured("fuzz", &values)?;
@@ -102,6 +103,16 @@ fn cpu_time(pid: Pid) -> Result<Duration> {
     let (_, fields) = stat.rsplit_once(')').context("/proc/<pid>/stat has no command")?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
     Ok(Duration::from_secs(ticks / rustix::param::clock_ticks_per_second()))
+}
+
+/// How many inputs libFuzzer has kept as crashes, timeouts or for their memory. It also keeps those that were slow, which a
+/// busy machine makes of any.
+fn inputs_that_crashed(artifacts: &Path) -> Result<usize> {
+    let mut crashed = 0;
+    for entry in fs::read_dir(artifacts)? {
+        crashed += usize::from(!entry?.file_name().to_string_lossy().starts_with("slow-unit-"));
+    }
+    Ok(crashed)
 }
 
 /// How often the target was called, as libFuzzer's final statistics say.
